@@ -1,0 +1,424 @@
+//! Events into the columns of the `events` table.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::{Arc, LazyLock};
+
+use arrow::array::{
+    ArrayRef, Date32Builder, Int64Builder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder,
+};
+use arrow::error::ArrowError;
+use serde_json::value::RawValue;
+
+use super::columns::{ColumnBuilder, LineageBuilders, batch};
+use super::item::{RawEvent, object_fields};
+use super::reject::{Fault, RejectCode};
+use super::value::{self, Reading};
+use super::{Identity, Place, Text};
+use crate::canonical::canonical;
+use crate::key::{Key, event_hash};
+use crate::schema::{EVENT_FIELDS, FieldKind, GEO_IP_FIELDS, Table, USER_AGENT_FIELDS};
+use crate::time::day_of;
+
+const TYPE: usize = EVENT_FIELDS.len();
+const EVENT_ID: usize = TYPE + 1;
+const SUBACCOUNT: usize = TYPE + 2;
+const GEO_IP: usize = TYPE + 3;
+const USER_AGENT: usize = TYPE + 4;
+const SLOT_COUNT: usize = TYPE + 5;
+
+/// The classes that the sender documents; an event of these without a `type` is a reject, while
+/// an unknown class may have a form of its own.
+const KNOWN_CLASSES: [&str; 7] = [
+    "message_event",
+    "track_event",
+    "gen_event",
+    "unsubscribe_event",
+    "relay_event",
+    "ab_test_event",
+    "ingest_event",
+];
+
+/// Which slot a key belongs to. The slot after another one is guessed from the event before, so
+/// that most keys cost one comparison.
+#[derive(Debug)]
+pub(super) struct Slots {
+    next: Vec<usize>,
+}
+
+impl Default for Slots {
+    fn default() -> Slots {
+        Slots {
+            next: vec![usize::MAX; SLOT_COUNT + 1],
+        }
+    }
+}
+
+/// Key of each slot, in slot order; empty for columns that a nested object fills.
+static SLOT_KEYS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
+    let specials = ["type", "event_id", "subaccount_id", "geo_ip", "user_agent_parsed"];
+    EVENT_FIELDS
+        .iter()
+        .map(|field| field.key)
+        .chain(specials)
+        .collect()
+});
+
+/// Keys with their slots, sorted by key.
+static SLOTS_BY_KEY: LazyLock<Vec<(&'static str, usize)>> = LazyLock::new(|| {
+    let mut slots: Vec<_> = SLOT_KEYS
+        .iter()
+        .enumerate()
+        .filter(|(_, key)| !key.is_empty())
+        .map(|(slot, key)| (*key, slot))
+        .collect();
+    slots.sort_unstable();
+    slots
+});
+
+impl Slots {
+    pub(super) fn count() -> usize {
+        SLOT_COUNT
+    }
+
+    /// The place before the first key of an event.
+    pub(super) fn start(&self) -> usize {
+        SLOT_COUNT
+    }
+
+    /// The slot of `key`, which stands after the key of slot `before`.
+    pub(super) fn find(&mut self, before: usize, key: &str) -> Option<usize> {
+        let guess = self.next.get(before).copied().unwrap_or(usize::MAX);
+        if SLOT_KEYS.get(guess).is_some_and(|known| *known == key) {
+            return Some(guess);
+        }
+        let at = SLOTS_BY_KEY
+            .binary_search_by(|(known, _)| (*known).cmp(key))
+            .ok()?;
+        let (_, slot) = SLOTS_BY_KEY.get(at)?;
+        if let Some(next) = self.next.get_mut(before) {
+            *next = *slot;
+        }
+        Some(*slot)
+    }
+}
+
+/// Builders of the `events` table.
+#[derive(Debug)]
+pub(super) struct EventRows {
+    event_date: Date32Builder,
+    event_class: StringBuilder,
+    event_type: StringBuilder,
+    event_id: StringBuilder,
+    event_at: TimestampMicrosecondBuilder,
+    received_at: TimestampMicrosecondBuilder,
+    batch_id: StringBuilder,
+    subaccount_id: Int64Builder,
+    flags: StringBuilder,
+    fields: Vec<ColumnBuilder>,
+    event_hash: StringBuilder,
+    extra: StringBuilder,
+    lineage: LineageBuilders,
+    item_index: Int64Builder,
+    identities: Vec<Identity>,
+}
+
+impl Default for EventRows {
+    fn default() -> EventRows {
+        EventRows {
+            event_date: Date32Builder::new(),
+            event_class: StringBuilder::new(),
+            event_type: StringBuilder::new(),
+            event_id: StringBuilder::new(),
+            event_at: TimestampMicrosecondBuilder::new(),
+            received_at: TimestampMicrosecondBuilder::new(),
+            batch_id: StringBuilder::new(),
+            subaccount_id: Int64Builder::new(),
+            flags: StringBuilder::new(),
+            fields: EVENT_FIELDS
+                .iter()
+                .map(|field| ColumnBuilder::new(field.kind))
+                .collect(),
+            event_hash: StringBuilder::new(),
+            extra: StringBuilder::new(),
+            lineage: LineageBuilders::default(),
+            item_index: Int64Builder::new(),
+            identities: Vec::new(),
+        }
+    }
+}
+
+/// What is known of an event before its fields are read.
+struct Head<'a> {
+    event_type: Option<Cow<'a, str>>,
+    event_id: Option<Cow<'a, str>>,
+    event_hash: Option<String>,
+    key: Key,
+}
+
+impl EventRows {
+    pub(super) fn len(&self) -> usize {
+        self.identities.len()
+    }
+
+    /// Adds one row.
+    ///
+    /// # Errors
+    /// When a known class comes without a type; nothing was added then.
+    pub(super) fn push(
+        &mut self,
+        place: &Place<'_>,
+        mut event: RawEvent<'_>,
+    ) -> Result<(), Fault> {
+        let head = head(&event)?;
+        let mut notes = Notes::default();
+        let dated = occurred_at(&event, &mut notes);
+        let received_at = place.input.received_at.timestamp_micros();
+        let event_at = dated.unwrap_or(received_at);
+        let day = day_of(event_at);
+
+        self.event_date.append_value(day);
+        self.event_class.append_value(&event.class);
+        self.event_type.append_option(head.event_type.as_deref());
+        self.event_id.append_option(head.event_id.as_deref());
+        self.event_at.append_value(event_at);
+        self.received_at.append_value(received_at);
+        self.batch_id.append_option(place.input.batch_id);
+        self.subaccount_id.append_value(subaccount(&mut event, &mut notes));
+        spread(&mut event, GEO_IP, "geo_ip", GEO_IP_FIELDS, &mut notes);
+        spread(&mut event, USER_AGENT, "user_agent_parsed", USER_AGENT_FIELDS, &mut notes);
+        self.push_fields(&mut event, &mut notes);
+        self.event_hash.append_option(head.event_hash);
+        self.extra.append_option(notes.extra(&event));
+        self.flags.append_option(notes.flags());
+        self.lineage.push(place.input);
+        self.item_index.append_value(place.item_index);
+        self.identities.push(Identity {
+            key: head.key,
+            day,
+            undated: dated.is_none(),
+            batch: place.batch,
+            item_index: place.item_index,
+        });
+        Ok(())
+    }
+
+    fn push_fields<'a>(&mut self, event: &mut RawEvent<'a>, notes: &mut Notes<'a>) {
+        for ((builder, raw), field) in self.fields.iter_mut().zip(&event.slots).zip(EVENT_FIELDS) {
+            let Some(raw) = raw else {
+                builder.append_null();
+                continue;
+            };
+            if !builder.append(raw) {
+                let key = if field.key.is_empty() { field.column } else { field.key };
+                notes.misfit(Cow::Borrowed(key), raw.clone());
+            }
+        }
+    }
+
+    pub(super) fn finish(&mut self) -> Result<(RecordBatch, Vec<Identity>), ArrowError> {
+        let mut columns: Vec<ArrayRef> = vec![
+            Arc::new(self.event_date.finish()),
+            Arc::new(self.event_class.finish()),
+            Arc::new(self.event_type.finish()),
+            Arc::new(self.event_id.finish()),
+            Arc::new(self.event_at.finish().with_timezone("UTC")),
+            Arc::new(self.received_at.finish().with_timezone("UTC")),
+            Arc::new(self.batch_id.finish()),
+            Arc::new(self.subaccount_id.finish()),
+            Arc::new(self.flags.finish()),
+        ];
+        columns.extend(self.fields.iter_mut().map(ColumnBuilder::finish));
+        columns.push(Arc::new(self.event_hash.finish()));
+        columns.push(Arc::new(self.extra.finish()));
+        columns.extend(self.lineage.finish());
+        columns.push(Arc::new(self.item_index.finish()));
+        let rows = batch(Table::Events, columns)?;
+        Ok((rows, std::mem::take(&mut self.identities)))
+    }
+}
+
+fn slot<'r, 'a>(event: &'r RawEvent<'a>, slot: usize) -> Option<&'r Text<'a>> {
+    event.slots.get(slot).and_then(Option::as_ref)
+}
+
+fn head<'a>(event: &RawEvent<'a>) -> Result<Head<'a>, Fault> {
+    let text_at = |at| slot(event, at).and_then(owned_text);
+    let event_type: Option<Cow<'a, str>> = text_at(TYPE).filter(|text| !text.is_empty());
+    if event_type.is_none() && KNOWN_CLASSES.contains(&event.class.as_ref()) {
+        let message = "event has no type";
+        return Err(Fault::new(RejectCode::Envelope, message));
+    }
+    let event_id = text_at(EVENT_ID).filter(|text| !text.is_empty());
+    let (event_hash, key) = match &event_id {
+        Some(id) => (None, Key::of_event(&event.class, event_type.as_deref(), id)),
+        None => {
+            let canonical = canonical_event(event.item).map_err(|_| {
+                Fault::new(RejectCode::Json, "event without an id is not well-formed json")
+            })?;
+            let hash = event_hash(&event.class, &canonical);
+            let key = Key::of_hash(&hash);
+            (Some(hash), key)
+        }
+    };
+    Ok(Head {
+        event_type,
+        event_id,
+        event_hash,
+        key,
+    })
+}
+
+/// The canonical JSON of the event object inside an item.
+fn canonical_event(item: &str) -> Result<String, serde_json::Error> {
+    #[derive(serde::Deserialize)]
+    struct Wrapped<'a> {
+        #[serde(borrow)]
+        msys: BTreeMap<Cow<'a, str>, &'a RawValue>,
+    }
+    let wrapped: Wrapped<'_> = serde_json::from_str(item)?;
+    let event = wrapped.msys.values().next();
+    canonical(event.map_or("null", |event| event.get()))
+}
+
+/// The characters behind a JSON text, borrowed from the body where they stand there unescaped.
+fn owned_text<'a>(raw: &Text<'a>) -> Option<Cow<'a, str>> {
+    match raw {
+        Cow::Borrowed(raw) => value::text(raw),
+        Cow::Owned(raw) => value::text(raw).map(|text| Cow::Owned(text.into_owned())),
+    }
+}
+
+/// When the event happened, if it says so in any form that makes sense.
+fn occurred_at(event: &RawEvent<'_>, notes: &mut Notes<'_>) -> Option<i64> {
+    let timestamp = EVENT_FIELDS.iter().position(|field| field.key == "timestamp");
+    match timestamp.and_then(|at| slot(event, at)).map(|raw| value::micros(raw)) {
+        Some(Reading::Value(micros)) => Some(micros),
+        Some(Reading::Misfit) => {
+            notes.flag("timestamp_unreadable");
+            None
+        }
+        Some(Reading::Absent) | None => {
+            notes.flag("timestamp_missing");
+            None
+        }
+    }
+}
+
+/// The subaccount; the primary account sends none and is 0.
+fn subaccount<'a>(event: &mut RawEvent<'a>, notes: &mut Notes<'a>) -> i64 {
+    let Some(raw) = event.slots.get_mut(SUBACCOUNT).and_then(Option::take) else {
+        return 0;
+    };
+    match value::int(&raw) {
+        Reading::Value(id) => id,
+        Reading::Absent => 0,
+        Reading::Misfit => {
+            notes.misfit(Cow::Borrowed("subaccount_id"), raw);
+            0
+        }
+    }
+}
+
+/// Moves the values of a documented object into the slots of its columns; what is unknown in it
+/// is kept under the object's key.
+fn spread<'a>(
+    event: &mut RawEvent<'a>,
+    from: usize,
+    key: &'static str,
+    columns: &[(&str, &str, FieldKind)],
+    notes: &mut Notes<'a>,
+) {
+    let Some(raw) = event.slots.get_mut(from).and_then(Option::take) else {
+        return;
+    };
+    if raw == "null" {
+        return;
+    }
+    let fields = match &raw {
+        Cow::Borrowed(raw) => object_fields(raw),
+        Cow::Owned(_) => None,
+    };
+    let Some(fields) = fields else {
+        notes.misfit(Cow::Borrowed(key), raw);
+        return;
+    };
+    let mut unknown = String::new();
+    for (name, value) in fields {
+        let column = columns.iter().find(|(known, _, _)| *known == name);
+        let place = column.and_then(|(_, column, _)| {
+            let at = EVENT_FIELDS.iter().position(|field| field.column == *column)?;
+            event.slots.get_mut(at)
+        });
+        match place {
+            Some(place) => *place = Some(value),
+            None => push_pair(&mut unknown, &name, &value),
+        }
+    }
+    if !unknown.is_empty() {
+        notes.keep(Cow::Borrowed(key), Cow::Owned(format!("{{{unknown}}}")));
+    }
+}
+
+/// Appends `"key":value` to the inside of an object.
+fn push_pair(inside: &mut String, key: &str, value: &str) {
+    if !inside.is_empty() {
+        inside.push(',');
+    }
+    let key = serde_json::Value::from(key);
+    // Writing to a String cannot fail.
+    let written = write!(inside, "{key}:{value}");
+    debug_assert!(written.is_ok());
+}
+
+/// What a row says about itself beside its columns.
+#[derive(Default)]
+pub(super) struct Notes<'a> {
+    flags: Vec<Cow<'static, str>>,
+    kept: Vec<(Text<'a>, Text<'a>)>,
+}
+
+impl<'a> Notes<'a> {
+    pub(super) fn flag(&mut self, flag: &'static str) {
+        self.flags.push(Cow::Borrowed(flag));
+    }
+
+    /// A value that does not fit its column: flagged, and kept as sent in `extra`.
+    pub(super) fn misfit(&mut self, key: Text<'a>, raw: Text<'a>) {
+        self.flags.push(Cow::Owned(format!("misfit:{key}")));
+        self.kept.push((key, raw));
+    }
+
+    pub(super) fn keep(&mut self, key: Text<'a>, raw: Text<'a>) {
+        self.kept.push((key, raw));
+    }
+
+    pub(super) fn flags(&self) -> Option<String> {
+        (!self.flags.is_empty()).then(|| self.flags.join(","))
+    }
+
+    pub(super) fn kept_json(&self) -> Option<String> {
+        let mut inside = String::new();
+        for (key, raw) in &self.kept {
+            push_pair(&mut inside, key, raw);
+        }
+        (!inside.is_empty()).then(|| format!("{{{inside}}}"))
+    }
+
+    /// Unknown fields, values that did not fit, and under `$element` what stood beside `msys`.
+    fn extra(&self, event: &RawEvent<'_>) -> Option<String> {
+        let mut inside = String::new();
+        for (key, raw) in event.unknown.iter().chain(&self.kept) {
+            push_pair(&mut inside, key, raw);
+        }
+        if !event.siblings.is_empty() {
+            let mut siblings = String::new();
+            for (key, raw) in &event.siblings {
+                push_pair(&mut siblings, key, raw);
+            }
+            push_pair(&mut inside, "$element", &format!("{{{siblings}}}"));
+        }
+        (!inside.is_empty()).then(|| format!("{{{inside}}}"))
+    }
+}

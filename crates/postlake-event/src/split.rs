@@ -1,0 +1,222 @@
+//! Cutting a body into the items of its array, so that one bad item never costs its neighbours.
+//!
+//! The cut looks at structure alone (quotes, brackets, commas), not at whether each item is JSON:
+//! that is the decoder's business. What cannot be cut any further (an unbalanced tail) becomes one
+//! last item, so that no byte of a body is left out of the accounts.
+
+use memchr::memchr2;
+
+/// Deepest nesting of an item that is decoded; deeper ones are rejects. `serde_json` stops at 128.
+pub(crate) const MAX_DEPTH: u32 = 127;
+
+/// A piece of the array, without the surrounding white space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Item<'a> {
+    /// The item's bytes.
+    pub(crate) bytes: &'a [u8],
+    /// Where they begin in the body.
+    pub(crate) offset: usize,
+    /// How deep its brackets nest; 0 for a scalar.
+    pub(crate) depth: u32,
+}
+
+/// What a body is, seen from its brackets.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Shape<'a> {
+    /// Nothing but white space.
+    Empty,
+    /// Not an array: the whole of it, to be rejected as one item.
+    NotAnArray(Item<'a>),
+    /// An array and its items, perhaps none; `closed` tells whether its last bracket was there.
+    Array { items: Vec<Item<'a>>, closed: bool },
+}
+
+/// Cuts `body` into items. Linear in its length; allocates only the list of items.
+pub(crate) fn split(body: &[u8]) -> Shape<'_> {
+    let Some(start) = body.iter().position(|byte| !is_space(*byte)) else {
+        return Shape::Empty;
+    };
+    let whole = trimmed(body, start, body.len(), 0);
+    if body.get(start) != Some(&b'[') {
+        return Shape::NotAnArray(whole);
+    }
+    Splitter {
+        body,
+        items: Vec::new(),
+    }
+    .run(start + 1)
+}
+
+struct Splitter<'a> {
+    body: &'a [u8],
+    items: Vec<Item<'a>>,
+}
+
+impl<'a> Splitter<'a> {
+    fn run(mut self, mut at: usize) -> Shape<'a> {
+        let mut item_start = at;
+        let (mut depth, mut deepest) = (0_u32, 0_u32);
+        let mut after_comma = false;
+        while let Some(byte) = self.body.get(at) {
+            match byte {
+                b'"' => at = string_end(self.body, at + 1),
+                b'{' | b'[' => {
+                    depth += 1;
+                    deepest = deepest.max(depth);
+                }
+                b'}' | b']' if depth > 0 => depth -= 1,
+                b']' => {
+                    self.push(item_start, at, deepest, after_comma);
+                    return self.finish(at + 1);
+                }
+                b',' if depth == 0 => {
+                    self.push(item_start, at, deepest, true);
+                    (item_start, deepest, after_comma) = (at + 1, 0, true);
+                }
+                _ => {}
+            }
+            at += 1;
+        }
+        self.push(item_start, self.body.len(), deepest, false);
+        Shape::Array {
+            items: self.items,
+            closed: false,
+        }
+    }
+
+    /// Adds the item between two cuts. An empty piece counts only where a comma says that there
+    /// should have been one (`[1,,2]`, `[1,]`), not in `[]`.
+    fn push(&mut self, start: usize, end: usize, depth: u32, wanted: bool) {
+        let item = trimmed(self.body, start, end, depth);
+        if wanted || !item.bytes.is_empty() {
+            self.items.push(item);
+        }
+    }
+
+    /// Bytes after the array's end are an item of their own.
+    fn finish(mut self, end: usize) -> Shape<'a> {
+        let rest = trimmed(self.body, end, self.body.len(), 0);
+        if !rest.bytes.is_empty() {
+            self.items.push(rest);
+        }
+        Shape::Array {
+            items: self.items,
+            closed: true,
+        }
+    }
+}
+
+/// The position of the string's closing quote, or the last byte where there is none.
+fn string_end(body: &[u8], mut at: usize) -> usize {
+    while let Some(rest) = body.get(at..) {
+        match memchr2(b'"', b'\\', rest) {
+            Some(found) if rest.get(found) == Some(&b'"') => return at + found,
+            Some(found) => at += found + 2,
+            None => break,
+        }
+    }
+    body.len()
+}
+
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+}
+
+fn trimmed(body: &[u8], start: usize, end: usize, depth: u32) -> Item<'_> {
+    let piece = body.get(start..end.min(body.len())).unwrap_or_default();
+    let lead = piece.iter().take_while(|byte| is_space(**byte)).count();
+    let piece = piece.get(lead..).unwrap_or_default();
+    let trail = piece.iter().rev().take_while(|byte| is_space(**byte)).count();
+    Item {
+        bytes: piece.get(..piece.len() - trail).unwrap_or_default(),
+        offset: start + lead,
+        depth,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(body: &str, expected: &[&str]) {
+        let Shape::Array { items, .. } = split(body.as_bytes()) else {
+            panic!("{body} is not an array");
+        };
+        let texts: Vec<_> = items
+            .iter()
+            .map(|item| std::str::from_utf8(item.bytes).unwrap())
+            .collect();
+        assert_eq!(texts, expected, "{body}");
+        for item in items {
+            assert!(body.as_bytes()[item.offset..].starts_with(item.bytes));
+        }
+    }
+
+    #[test]
+    fn arrays_are_cut_at_their_commas() {
+        check("[]", &[]);
+        check(" [ ] ", &[]);
+        check("[1]", &["1"]);
+        check(" [ {\"a\":[1,2]} , \"x,]\\\"\" ,3 ]\n", &["{\"a\":[1,2]}", "\"x,]\\\"\"", "3"]);
+    }
+
+    #[test]
+    fn missing_and_surplus_pieces_are_items_of_their_own() {
+        check("[1,,2]", &["1", "", "2"]);
+        check("[1,]", &["1", ""]);
+        check("[1] tail", &["1", "tail"]);
+        check("[{\"a\":1},{\"b\":", &["{\"a\":1}", "{\"b\":"]);
+        check("[{\"a\":1},\"open", &["{\"a\":1}", "\"open"]);
+        check("[\"\\", &["\"\\"]);
+    }
+
+    #[test]
+    fn other_bodies_are_one_item_or_none() {
+        assert_eq!(split(b" \n"), Shape::Empty);
+        let Shape::NotAnArray(item) = split(b" {\"a\":1} ") else {
+            panic!("an object is not an array");
+        };
+        assert_eq!(item.bytes, b"{\"a\":1}");
+        assert_eq!(item.offset, 1);
+    }
+
+    #[test]
+    fn depth_is_that_of_the_item() {
+        let Shape::Array { items, closed } = split(b"[1,[[]],{\"a\":{\"b\":[]}}]") else {
+            panic!("array");
+        };
+        assert!(closed);
+        let depths: Vec<_> = items.iter().map(|item| item.depth).collect();
+        assert_eq!(depths, [0, 2, 3]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_cut_without_loss(body in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let array = [b"[".as_slice(), &body].concat();
+            if let Shape::Array { items, .. } = split(&array) {
+                for pair in items.windows(2) {
+                    prop_assert!(pair[0].offset + pair[0].bytes.len() <= pair[1].offset);
+                }
+                let last = items.last().map_or(1, |item| item.offset + item.bytes.len());
+                let rest = &array[last..];
+                prop_assert!(rest.iter().all(|byte| is_space(*byte) || *byte == b']'));
+            }
+        }
+
+        #[test]
+        fn the_items_of_valid_json_are_those_of_a_json_parser(
+            values in proptest::collection::vec("[ -~]{0,12}", 0..6)
+        ) {
+            let body = serde_json::to_string_pretty(&values).unwrap();
+            let expected: Vec<&serde_json::value::RawValue> = serde_json::from_str(&body).unwrap();
+            let Shape::Array { items, .. } = split(body.as_bytes()) else { panic!("array") };
+            let found: Vec<_> = items.iter().map(|item| item.bytes).collect();
+            let expected: Vec<_> = expected.iter().map(|raw| raw.get().as_bytes()).collect();
+            prop_assert_eq!(found, expected);
+        }
+    }
+}

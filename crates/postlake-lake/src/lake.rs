@@ -1,0 +1,132 @@
+//! The four tables as one thing.
+
+use std::fmt;
+use std::sync::Arc;
+
+use deltalake_core::kernel::StructType;
+use deltalake_core::kernel::engine::arrow_conversion::TryFromArrow as _;
+use deltalake_core::operations::create::CreateBuilder;
+use deltalake_core::protocol::SaveMode;
+use deltalake_core::{DeltaTable, DeltaTableBuilder, DeltaTableError};
+use object_store_lake::ObjectStore;
+use postlake_event::schema::Table;
+
+use crate::error::{ErrorKind, LakeError};
+use crate::location::DataUrl;
+use crate::table::LakeTable;
+
+/// Log entries between two checkpoints of a table's log.
+const CHECKPOINT_INTERVAL: &str = "100";
+
+/// The lake below a data URL. Cheap to clone; holds no table open.
+#[derive(Clone)]
+pub struct Lake {
+    url: DataUrl,
+    store: Arc<dyn ObjectStore>,
+}
+
+impl fmt::Debug for Lake {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Lake({})", self.url)
+    }
+}
+
+impl Lake {
+    /// The lake at `url`. Touches nothing yet.
+    ///
+    /// # Errors
+    /// When the store cannot be set up, as for S3 without a region or with a broken endpoint.
+    pub fn open(url: &DataUrl) -> Result<Lake, LakeError> {
+        let store = url.root_store().map_err(|source| {
+            LakeError::new(ErrorKind::Unavailable, format!("open the lake at {url}"), source)
+        })?;
+        Ok(Lake {
+            url: url.clone(),
+            store,
+        })
+    }
+
+    /// Where the lake lies.
+    pub fn url(&self) -> &DataUrl {
+        &self.url
+    }
+
+    /// Creates the tables that do not exist yet. On `Ok` all four exist.
+    ///
+    /// # Errors
+    /// When the store refuses. Somebody else creating them at the same time is no error.
+    pub async fn create_missing(&self) -> Result<(), LakeError> {
+        for table in Table::ALL {
+            self.create(table).await?;
+        }
+        Ok(())
+    }
+
+    async fn create(&self, table: Table) -> Result<(), LakeError> {
+        let doing = || format!("create the table {} of {}", table.name(), self.url);
+        if self.table(table).await?.is_some() {
+            return Ok(());
+        }
+        if let Some(directory) = self.url.directory() {
+            let path = directory.join("lake").join(table.name());
+            std::fs::create_dir_all(path)
+                .map_err(|source| LakeError::new(ErrorKind::Unavailable, doing(), source))?;
+        }
+        let schema = StructType::try_from_arrow(table.schema().as_ref())
+            .map_err(|source| LakeError::new(ErrorKind::Damaged, doing(), source))?;
+        let delta = self.unloaded(table)?;
+        let created = CreateBuilder::new()
+            .with_log_store(delta.log_store())
+            .with_table_name(table.name())
+            .with_columns(schema.fields().cloned())
+            .with_partition_columns([table.partition_column()])
+            .with_configuration([(
+                "delta.checkpointInterval",
+                Some(CHECKPOINT_INTERVAL),
+            )])
+            .with_save_mode(SaveMode::Ignore)
+            .await;
+        match created {
+            Ok(_) => Ok(()),
+            Err(source) => {
+                let error = LakeError::delta(doing(), source);
+                match error.kind() {
+                    ErrorKind::Conflict => Ok(()),
+                    _ => Err(error),
+                }
+            }
+        }
+    }
+
+    /// A table at its newest version, or `None` if it was not created yet.
+    ///
+    /// # Errors
+    /// When the store does not answer or the table's log cannot be read.
+    pub async fn table(&self, table: Table) -> Result<Option<LakeTable>, LakeError> {
+        let mut delta = self.unloaded(table)?;
+        match delta.load().await {
+            Ok(()) => Ok(Some(LakeTable::new(table, delta))),
+            Err(
+                DeltaTableError::NotATable(_)
+                | DeltaTableError::InvalidTableLocation(_)
+                | DeltaTableError::NotInitialized,
+            ) => Ok(None),
+            Err(source) => {
+                let doing = format!("open the table {} of {}", table.name(), self.url);
+                Err(LakeError::delta(doing, source))
+            }
+        }
+    }
+
+    fn unloaded(&self, table: Table) -> Result<DeltaTable, LakeError> {
+        let doing = || format!("locate the table {} of {}", table.name(), self.url);
+        let url = self
+            .url
+            .table_url(table.name())
+            .map_err(|source| LakeError::new(ErrorKind::Damaged, doing(), source))?;
+        DeltaTableBuilder::from_url(url.clone())
+            .map(|builder| builder.with_storage_backend(Arc::clone(&self.store), url))
+            .and_then(DeltaTableBuilder::build)
+            .map_err(|source| LakeError::delta(doing(), source))
+    }
+}

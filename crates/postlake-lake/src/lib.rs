@@ -1,0 +1,34 @@
+//! The lake: four Delta tables under one root, on a local directory or on S3.
+//!
+//! Promises:
+//!
+//! * [`LakeTable::append`] commits rows together with the positions that they bring the table to, or
+//!   commits nothing; it refuses to commit over anything that it has not read ([`ErrorKind::Conflict`]);
+//! * on a local directory each data file, then the log entry that names it, is on the disk, with its
+//!   directory, before `append` returns: a power cut cannot leave a log entry without its data;
+//! * what is written needs no table feature: any engine that reads Delta reads it.
+//!
+//! It knows the tables of `postlake-event` and nothing of raw segments or of sinks. Only this crate
+//! names the Delta library and the object store version that the library speaks.
+//! Start at [`Lake`].
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::indexing_slicing,
+        reason = "tests may panic"
+    )
+)]
+
+mod error;
+mod location;
+mod lake;
+mod table;
+mod changes;
+mod synced;
+
+pub use changes::{Change, MissingVersion};
+pub use error::{ErrorKind, LakeError};
+pub use lake::Lake;
+pub use location::{DataUrl, DataUrlError};
+pub use table::LakeTable;

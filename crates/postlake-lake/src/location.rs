@@ -1,0 +1,172 @@
+//! Where the data lies: a directory or an S3 prefix, as `--data` names it.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use deltalake_core::logstore::{
+    LogStore, LogStoreFactory, ObjectStoreRef, StorageConfig, default_logstore, logstore_factories,
+};
+use deltalake_core::DeltaResult;
+use object_store_lake::ObjectStore;
+use object_store_lake::aws::AmazonS3Builder;
+use object_store_lake::local::LocalFileSystem;
+use url::Url;
+
+use crate::synced::SyncedFileSystem;
+
+/// A place for data: a local directory or `s3://bucket/prefix`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataUrl(Place);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    Directory(PathBuf),
+    S3 { bucket: String, prefix: String },
+}
+
+/// Why a text does not name a place for data.
+#[derive(Debug, thiserror::Error)]
+pub enum DataUrlError {
+    /// Neither a path nor an S3 address.
+    #[error("{0} is neither a directory nor an s3://bucket/prefix address")]
+    Scheme(String),
+    /// An S3 address without a bucket.
+    #[error("{0} names no bucket; write s3://bucket/prefix")]
+    NoBucket(String),
+    /// The current directory, which a relative path starts from, cannot be read.
+    #[error("the path {0} cannot be made absolute")]
+    Absolute(String, #[source] std::io::Error),
+    /// The store cannot be set up from the environment.
+    #[error("the s3 store cannot be set up from the AWS_* variables")]
+    Store(#[source] object_store_lake::Error),
+}
+
+impl DataUrl {
+    /// Reads the text of `--data`.
+    ///
+    /// # Errors
+    /// When the text names neither a directory nor an S3 prefix.
+    pub fn parse(text: &str) -> Result<DataUrl, DataUrlError> {
+        if let Some(address) = text.strip_prefix("s3://") {
+            let (bucket, prefix) = address.split_once('/').unwrap_or((address, ""));
+            if bucket.is_empty() {
+                return Err(DataUrlError::NoBucket(text.to_owned()));
+            }
+            return Ok(DataUrl(Place::S3 {
+                bucket: bucket.to_owned(),
+                prefix: prefix.trim_matches('/').to_owned(),
+            }));
+        }
+        let path = text.strip_prefix("file://").unwrap_or(text);
+        if path.is_empty() || path.contains("://") {
+            return Err(DataUrlError::Scheme(text.to_owned()));
+        }
+        let absolute = std::path::absolute(path)
+            .map_err(|source| DataUrlError::Absolute(path.to_owned(), source))?;
+        Ok(DataUrl(Place::Directory(absolute)))
+    }
+
+    /// The directory, if the data lies on this machine.
+    pub fn directory(&self) -> Option<&Path> {
+        match &self.0 {
+            Place::Directory(path) => Some(path),
+            Place::S3 { .. } => None,
+        }
+    }
+
+    /// Bucket and prefix, if the data lies on S3.
+    pub fn s3(&self) -> Option<(&str, &str)> {
+        match &self.0 {
+            Place::Directory(_) => None,
+            Place::S3 { bucket, prefix } => Some((bucket, prefix)),
+        }
+    }
+
+    /// The store that the Delta library reads and writes, rooted at `/` or at the bucket.
+    pub(crate) fn root_store(&self) -> Result<Arc<dyn ObjectStore>, DataUrlError> {
+        match &self.0 {
+            Place::Directory(_) => Ok(Arc::new(SyncedFileSystem::new(LocalFileSystem::new()))),
+            Place::S3 { bucket, .. } => {
+                register_s3_log_store();
+                let plain = std::env::var("AWS_ENDPOINT_URL")
+                    .is_ok_and(|endpoint| endpoint.starts_with("http://"));
+                let store = AmazonS3Builder::from_env()
+                    .with_bucket_name(bucket)
+                    .with_allow_http(plain)
+                    .build()
+                    .map_err(DataUrlError::Store)?;
+                Ok(Arc::new(store))
+            }
+        }
+    }
+
+    /// The address of a table below this place.
+    pub(crate) fn table_url(&self, name: &str) -> Result<Url, DataUrlError> {
+        let scheme_fault = || DataUrlError::Scheme(self.to_string());
+        match &self.0 {
+            Place::Directory(path) => {
+                Url::from_directory_path(path.join("lake").join(name)).map_err(|()| scheme_fault())
+            }
+            Place::S3 { bucket, prefix } => {
+                let parts = [prefix.as_str(), "lake", name];
+                let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+                Url::parse(&format!("s3://{bucket}/{}/", parts.join("/"))).map_err(|_| scheme_fault())
+            }
+        }
+    }
+}
+
+impl fmt::Display for DataUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Place::Directory(path) => write!(formatter, "{}", path.display()),
+            Place::S3 { bucket, prefix } => write!(formatter, "s3://{bucket}/{prefix}"),
+        }
+    }
+}
+
+/// The library's own log store commits by create-only puts, which is what S3 offers; it only has to
+/// be told so for the scheme. Registering twice is harmless.
+fn register_s3_log_store() {
+    struct CreateOnly;
+    impl LogStoreFactory for CreateOnly {
+        fn with_options(
+            &self,
+            prefixed_store: ObjectStoreRef,
+            root_store: ObjectStoreRef,
+            location: &Url,
+            options: &StorageConfig,
+        ) -> DeltaResult<Arc<dyn LogStore>> {
+            Ok(default_logstore(prefixed_store, root_store, location, options))
+        }
+    }
+    if let Ok(scheme) = Url::parse("s3://") {
+        logstore_factories().insert(scheme, Arc::new(CreateOnly));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_read_from_text() {
+        let bucket = DataUrl::parse("s3://bucket/a/b/").unwrap();
+        assert_eq!(bucket.s3(), Some(("bucket", "a/b")));
+        assert_eq!(bucket.table_url("events").unwrap().as_str(), "s3://bucket/a/b/lake/events/");
+        let bare = DataUrl::parse("s3://bucket").unwrap();
+        assert_eq!(bare.table_url("events").unwrap().as_str(), "s3://bucket/lake/events/");
+        let directory = DataUrl::parse("/tmp/x").unwrap();
+        assert_eq!(directory.directory(), Some(Path::new("/tmp/x")));
+        assert_eq!(directory.table_url("events").unwrap().as_str(), "file:///tmp/x/lake/events/");
+        assert!(DataUrl::parse("relative").unwrap().directory().unwrap().is_absolute());
+    }
+
+    #[test]
+    fn other_texts_are_refused() {
+        for text in ["", "s3://", "s3:///prefix", "gs://bucket", "http://x"] {
+            assert!(DataUrl::parse(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Raw segments to the lake: discover, decode, de-duplicate, quarantine, commit.

@@ -1,0 +1,267 @@
+//! The queue in front of the committer: a lane for alerts, a lane for events.
+
+use std::collections::VecDeque;
+
+use chrono::{DateTime, Utc};
+use postlake_raw::{Batch, SourceKind};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::inflight::Hold;
+use crate::receiver::Receipt;
+use crate::refusal::Refusal;
+
+/// Most batches in a segment.
+const MAX_BATCHES: usize = 10_000;
+/// At most what an envelope's line takes besides the texts of the sender, and how many bytes one
+/// byte of those can become in JSON (a control character: `\u0000`).
+const ENVELOPE_BYTES: u64 = 512;
+const ESCAPED_BYTES: u64 = 6;
+
+/// A batch that is to become durable, and the request that waits for it.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    batch: Batch,
+    hold: Hold,
+    reply: oneshot::Sender<Result<Receipt, Refusal>>,
+    /// Landings that failed with it.
+    pub(super) tries: u32,
+}
+
+impl Waiting {
+    pub(crate) fn new(
+        batch: Batch,
+        hold: Hold,
+        reply: oneshot::Sender<Result<Receipt, Refusal>>,
+    ) -> Self {
+        debug_assert!(
+            hold.bytes() >= batch.body.len() as u64,
+            "a body in flight is held"
+        );
+        Self {
+            batch,
+            hold,
+            reply,
+            tries: 0,
+        }
+    }
+
+    pub(super) fn is_alert(&self) -> bool {
+        self.batch.envelope.source == SourceKind::Alert
+    }
+
+    pub(super) fn body_bytes(&self) -> u64 {
+        self.batch.envelope.body_bytes
+    }
+
+    pub(super) fn received_at(&self) -> DateTime<Utc> {
+        self.batch.envelope.received_at
+    }
+
+    /// Answers the request; false when nobody waits for it any more.
+    pub(super) fn answer(self, answer: Result<Receipt, Refusal>) -> bool {
+        drop(self.hold);
+        self.reply.send(answer).is_ok()
+    }
+
+    /// An event whose sender has been told to send it again, or has gone and will do so unasked.
+    fn is_withdrawn(&self) -> bool {
+        !self.is_alert() && self.reply.is_closed()
+    }
+
+    /// At least what it takes in a segment.
+    fn segment_bytes(&self) -> u64 {
+        let envelope = &self.batch.envelope;
+        let id = envelope.batch_id.as_ref().map_or(0, String::len);
+        let headers = envelope
+            .headers
+            .iter()
+            .map(|(name, value)| name.len() + value.len() + 8);
+        let texts = (id + headers.sum::<usize>()) as u64;
+        ENVELOPE_BYTES + texts * ESCAPED_BYTES + envelope.body_bytes
+    }
+}
+
+/// The batches of one commit, apart from who waits for them.
+#[derive(Debug, Default)]
+pub(super) struct Group {
+    pub(super) batches: Vec<Batch>,
+    waiters: Vec<(Hold, oneshot::Sender<Result<Receipt, Refusal>>, u32)>,
+}
+
+impl Group {
+    pub(super) fn is_empty(&self) -> bool {
+        self.batches.is_empty()
+    }
+
+    pub(super) fn into_waiting(self) -> impl Iterator<Item = Waiting> {
+        let pairs = self.batches.into_iter().zip(self.waiters);
+        pairs.map(|(batch, (hold, reply, tries))| Waiting {
+            batch,
+            hold,
+            reply,
+            tries,
+        })
+    }
+
+    fn push(&mut self, waiting: Waiting) {
+        let Waiting {
+            batch,
+            hold,
+            reply,
+            tries,
+        } = waiting;
+        self.batches.push(batch);
+        self.waiters.push((hold, reply, tries));
+    }
+}
+
+#[derive(Debug)]
+struct Lane {
+    queue: mpsc::Receiver<Waiting>,
+    front: VecDeque<Waiting>,
+    ended: bool,
+}
+
+impl Lane {
+    fn new(queue: mpsc::Receiver<Waiting>) -> Self {
+        Self {
+            queue,
+            front: VecDeque::new(),
+            ended: false,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.front.is_empty() && self.queue.is_empty()
+    }
+
+    fn pop(&mut self) -> Option<Waiting> {
+        self.front
+            .pop_front()
+            .or_else(|| self.queue.try_recv().ok())
+    }
+
+    /// Waits for a batch, or for the end of all batches. Loses nothing when dropped.
+    async fn arrival(&mut self) {
+        match self.queue.recv().await {
+            Some(waiting) => self.front.push_back(waiting),
+            None => self.ended = true,
+        }
+    }
+}
+
+/// Both lanes. Alerts are taken first.
+#[derive(Debug)]
+pub(crate) struct Lanes {
+    alerts: Lane,
+    events: Lane,
+    closing: CancellationToken,
+    closed: bool,
+}
+
+impl Lanes {
+    pub(crate) fn new(
+        alerts: mpsc::Receiver<Waiting>,
+        events: mpsc::Receiver<Waiting>,
+        closing: CancellationToken,
+    ) -> Self {
+        Self {
+            alerts: Lane::new(alerts),
+            events: Lane::new(events),
+            closing,
+            closed: false,
+        }
+    }
+
+    /// True when a batch waits, false when none will ever come.
+    pub(super) async fn wait(&mut self) -> bool {
+        loop {
+            if self.closing.is_cancelled() && !self.closed {
+                self.close();
+            }
+            if !self.alerts.is_empty() || !self.events.is_empty() {
+                return true;
+            }
+            if self.alerts.ended && self.events.ended {
+                return false;
+            }
+            tokio::select! {
+                () = self.closing.cancelled(), if !self.closed => {}
+                () = self.alerts.arrival(), if !self.alerts.ended => {}
+                () = self.events.arrival(), if !self.events.ended => {}
+            }
+        }
+    }
+
+    /// Whether nothing new is let in.
+    pub(super) fn closed(&self) -> bool {
+        self.closed
+    }
+
+    pub(super) fn has_alerts(&self) -> bool {
+        !self.alerts.is_empty()
+    }
+
+    /// What waits now, up to `max_bytes` (a single batch may be larger), and how many events were
+    /// taken out because nobody waits for them.
+    pub(super) fn gather(&mut self, max_bytes: u64, alerts_only: bool) -> (Group, u64) {
+        let mut gathering = Gathering {
+            group: Group::default(),
+            bytes: 0,
+            max_bytes,
+            withdrawn: 0,
+        };
+        let full = gathering.take_from(&mut self.alerts);
+        if !full && !alerts_only {
+            gathering.take_from(&mut self.events);
+        }
+        (gathering.group, gathering.withdrawn)
+    }
+
+    /// Puts batches back in front, in their order.
+    pub(super) fn put_back(&mut self, batches: Vec<Waiting>) {
+        for waiting in batches.into_iter().rev() {
+            let lane = if waiting.is_alert() {
+                &mut self.alerts
+            } else {
+                &mut self.events
+            };
+            lane.front.push_front(waiting);
+        }
+    }
+
+    fn close(&mut self) {
+        self.closed = true;
+        self.alerts.queue.close();
+        self.events.queue.close();
+    }
+}
+
+struct Gathering {
+    group: Group,
+    bytes: u64,
+    max_bytes: u64,
+    withdrawn: u64,
+}
+
+impl Gathering {
+    /// True when the group is full.
+    fn take_from(&mut self, lane: &mut Lane) -> bool {
+        while let Some(waiting) = lane.pop() {
+            if waiting.is_withdrawn() {
+                self.withdrawn += 1;
+                continue;
+            }
+            let bytes = self.bytes.saturating_add(waiting.segment_bytes());
+            let fits = bytes <= self.max_bytes && self.group.batches.len() < MAX_BATCHES;
+            if !fits && !self.group.is_empty() {
+                lane.front.push_front(waiting);
+                return true;
+            }
+            self.bytes = bytes;
+            self.group.push(waiting);
+        }
+        false
+    }
+}

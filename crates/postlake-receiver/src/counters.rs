@@ -1,0 +1,71 @@
+//! What the receiver has done since it was started.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::refusal::Refusal;
+
+/// A reading of the counters. Each one only grows; they are read one after the other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Counters {
+    /// Batches that became durable and whose request was still waiting: the acknowledged ones.
+    pub batches: u64,
+    /// Bytes of their bodies.
+    pub bytes: u64,
+    /// Batches that became durable after their request had been answered 503 or had gone.
+    pub late_batches: u64,
+    /// Segments landed.
+    pub segments: u64,
+    /// Landings that failed; each is followed by another try or by refusals.
+    pub failed_landings: u64,
+    /// Streams opened. More than one a day means that landings ended with an unknown outcome.
+    pub streams: u64,
+    /// Events taken out of the queue because their request had been answered 503 or had gone.
+    pub withdrawn: u64,
+    /// Alerts given up when the receiver was closed while the store failed.
+    pub alerts_given_up: u64,
+    /// Requests answered with a refusal, by its code.
+    pub refused: Vec<(&'static str, u64)>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) batches: AtomicU64,
+    pub(crate) bytes: AtomicU64,
+    pub(crate) late_batches: AtomicU64,
+    pub(crate) segments: AtomicU64,
+    pub(crate) failed_landings: AtomicU64,
+    pub(crate) streams: AtomicU64,
+    pub(crate) withdrawn: AtomicU64,
+    pub(crate) alerts_given_up: AtomicU64,
+    refused: [AtomicU64; Refusal::ALL.len()],
+}
+
+impl Tally {
+    pub(crate) fn add(counter: &AtomicU64, amount: u64) {
+        counter.fetch_add(amount, Relaxed);
+    }
+
+    pub(crate) fn count_refusal(&self, refusal: Refusal) {
+        let counters = Refusal::ALL.iter().zip(&self.refused);
+        for (_, counter) in counters.filter(|(known, _)| **known == refusal) {
+            Self::add(counter, 1);
+        }
+    }
+
+    pub(crate) fn read(&self) -> Counters {
+        let refused = Refusal::ALL.iter().zip(&self.refused);
+        Counters {
+            batches: self.batches.load(Relaxed),
+            bytes: self.bytes.load(Relaxed),
+            late_batches: self.late_batches.load(Relaxed),
+            segments: self.segments.load(Relaxed),
+            failed_landings: self.failed_landings.load(Relaxed),
+            streams: self.streams.load(Relaxed),
+            withdrawn: self.withdrawn.load(Relaxed),
+            alerts_given_up: self.alerts_given_up.load(Relaxed),
+            refused: refused
+                .map(|(refusal, count)| (refusal.code(), count.load(Relaxed)))
+                .collect(),
+        }
+    }
+}

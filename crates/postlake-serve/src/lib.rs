@@ -1,0 +1,44 @@
+//! The read side: SQL over the lake, Health Scores and totals, the HTTP API and the page at `/`.
+//!
+//! Promises:
+//!
+//! * nothing here writes: SQL is one reading statement, HTTP knows GET and HEAD plus the query endpoint;
+//! * one answer is one moment of the lake: the versions of the four tables are taken once per answer
+//!   and are part of it;
+//! * what users write is bounded in text, nesting, memory, rows and time, and an answer that was cut says so;
+//! * text that senders and recipients control is shown as text, on the page, in the terminal and in files;
+//! * no page makes a request to another host, and every page works without JavaScript.
+//!
+//! It deliberately knows neither the raw store nor the receiver, and of the lake only the port
+//! [`TableSource`]. Start at [`ServeState`] and [`router`] for HTTP, at [`SqlEngine`] for SQL.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        reason = "tests may panic"
+    )
+)]
+
+mod source;
+pub mod sql;
+pub mod format;
+pub mod scores;
+pub mod summary;
+mod api;
+mod page;
+mod protect;
+mod server;
+mod bounce;
+mod nearest;
+mod subject;
+mod visible;
+#[cfg(test)]
+mod fixture;
+
+pub use protect::HostPolicy;
+pub use server::{Now, ServeConfig, ServeState, router, serve};
+pub use source::{BoxError, TableSet, TableSnapshot, TableSource, Versions};
+pub use sql::{QueryAnswer, SqlEngine, SqlError, SqlErrorKind, SqlLimits};
+pub use subject::Subaccount;

@@ -1,0 +1,1 @@
+//! Sinks: readers of the lake's log.

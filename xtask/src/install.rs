@@ -1,0 +1,52 @@
+//! Installs what the tests need and the machine lacks. A second run finds everything and is silent.
+
+mod cache;
+mod debian;
+mod nextest;
+mod node;
+mod python;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+
+use crate::program;
+use crate::steps::seconds;
+
+/// Where the programs are that the servers and the tests start.
+#[derive(Debug)]
+pub(crate) struct Tools {
+    pub(crate) python: PathBuf,
+    pub(crate) chromium: PathBuf,
+    pub(crate) node: PathBuf,
+    pub(crate) node_modules: PathBuf,
+    /// The folder of `initdb` and `postgres`.
+    pub(crate) postgres: PathBuf,
+}
+
+/// On `Ok` every tool is there; each thing that had to be installed was named with its time.
+pub(crate) fn all() -> Result<Tools> {
+    nextest::install()?;
+    debian::install()?;
+    Ok(Tools {
+        python: python::install()?,
+        chromium: program::find("chromium").context("chromium is on the search path")?,
+        node: program::find("node").context("node is on the search path")?,
+        node_modules: node::install()?,
+        postgres: debian::postgres_folder()
+            .context("PostgreSQL's programs lie under /usr/lib/postgresql")?,
+    })
+}
+
+/// Says what is being installed, and when it is done how long that took.
+fn announced<T>(what: &str, action: impl FnOnce() -> Result<T>) -> Result<T> {
+    eprintln!("installing {what}");
+    let start = Instant::now();
+    let value = action().with_context(|| format!("install {what}"))?;
+    eprintln!(
+        "installed {what} in {}",
+        seconds(start.elapsed()).trim_start()
+    );
+    Ok(value)
+}

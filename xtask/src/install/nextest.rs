@@ -1,0 +1,31 @@
+//! The test runner.
+
+use anyhow::Result;
+
+use super::announced;
+use crate::program::{cargo, find, quiet};
+
+const VERSION: &str = "0.9.143";
+
+/// On `Ok` `cargo nextest` runs. Any version that is there is taken; a missing one is built.
+pub(super) fn install() -> Result<()> {
+    if find("cargo-nextest").is_some() || quiet(cargo().args(["nextest", "--version"])).is_ok() {
+        return Ok(());
+    }
+    announced("cargo-nextest", || {
+        // Built in a folder of its own: its profile is not that of the workspace.
+        quiet(
+            cargo()
+                .args([
+                    "install",
+                    "--locked",
+                    "--quiet",
+                    "cargo-nextest",
+                    "--version",
+                    VERSION,
+                ])
+                .env_remove("CARGO_TARGET_DIR"),
+        )?;
+        Ok(())
+    })
+}

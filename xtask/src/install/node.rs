@@ -1,0 +1,27 @@
+//! playwright-core: drives the Chromium of Debian, brings no browser of its own.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::Result;
+
+use super::cache;
+use crate::program::quiet;
+
+const PACKAGE: &str = "playwright-core@1.65.1";
+
+/// On `Ok` the `node_modules` that holds the package.
+pub(super) fn install() -> Result<PathBuf> {
+    let folder = cache::folder("playwright", PACKAGE, |folder| {
+        let options = [
+            "install",
+            "--no-audit",
+            "--no-fund",
+            "--ignore-scripts",
+            "--save-exact",
+            "--prefix",
+        ];
+        quiet(Command::new("npm").args(options).arg(folder).arg(PACKAGE)).map(drop)
+    })?;
+    Ok(folder.join("node_modules"))
+}

@@ -1,0 +1,53 @@
+//! A Python of its own with the engines that read the lake independently of us.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Result;
+
+use super::{cache, debian};
+use crate::program::quiet;
+
+const REQUIREMENTS: &str = include_str!("requirements.txt");
+
+/// On `Ok` an interpreter that has every package of `requirements.txt`.
+pub(super) fn install() -> Result<PathBuf> {
+    let folder = cache::folder("python", REQUIREMENTS, |folder| {
+        create(folder)?;
+        let pip = [
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-deps",
+        ];
+        quiet(
+            Command::new(interpreter(folder))
+                .args(pip)
+                .args(REQUIREMENTS.lines()),
+        )
+        .map(drop)
+    })?;
+    Ok(interpreter(&folder))
+}
+
+/// Debian's own Python comes without the module that makes environments.
+fn create(folder: &Path) -> Result<()> {
+    let venv = || {
+        quiet(
+            Command::new("python3")
+                .args(["-m", "venv", "--clear"])
+                .arg(folder),
+        )
+    };
+    if venv().is_ok() {
+        return Ok(());
+    }
+    debian::packages(&["python3-venv"])?;
+    venv().map(drop)
+}
+
+fn interpreter(folder: &Path) -> PathBuf {
+    folder.join("bin/python")
+}

@@ -1,0 +1,118 @@
+//! The chores of the workspace: checks, and tests with the servers they talk to.
+//!
+//! Start at [`COMMANDS`]. A further command is a module and a row there; measurements belong in
+//! `bench.rs` and `bench/`.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program for people at a terminal"
+)]
+
+mod fast_checks;
+mod full_test;
+mod install;
+mod peers;
+mod program;
+mod steps;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+
+/// A command: its name, what it does, and the function that gets the root and the arguments.
+type Command = (
+    &'static str,
+    &'static str,
+    fn(&Path, &[String]) -> Result<()>,
+);
+
+const COMMANDS: &[Command] = &[
+    (
+        "test",
+        "everything: install what is missing, start the servers, fmt, clippy, tidy, all tests",
+        full_test::run,
+    ),
+    (
+        "quick",
+        "fmt, tidy, clippy and tests of the crates that differ from the last commit",
+        fast_checks::run,
+    ),
+    ("tidy", "the structural rules of the tree", |root, _| {
+        tidy::run(root)
+    }),
+];
+
+const DETAILS: &str = "\
+test [--fast] [ARGUMENTS OF NEXTEST]
+    --fast    no installs, no servers: tests that need one say so and pass over it
+    Example: cargo xtask test --fast -p postlake-raw segment
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &[String]) -> Result<()> {
+    let Some((name, rest)) = arguments.split_first().filter(|(name, _)| !is_help(name)) else {
+        print!("{}", help());
+        return Ok(());
+    };
+    let command = COMMANDS.iter().find(|(known, ..)| known == name);
+    let (_, _, action) =
+        command.with_context(|| format!("there is no command {name}\n\n{}", help()))?;
+    action(&root()?, rest)
+}
+
+fn is_help(name: &str) -> bool {
+    ["help", "--help", "-h"].contains(&name)
+}
+
+fn help() -> String {
+    let rows: String = COMMANDS
+        .iter()
+        .map(|(name, what, _)| format!("  {name:<7}{what}\n"))
+        .collect();
+    format!("cargo xtask COMMAND\n\n{rows}\n{DETAILS}")
+}
+
+/// The root of the workspace: the folder above this package.
+fn root() -> Result<PathBuf> {
+    let manifest = std::env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    let parent = manifest
+        .parent()
+        .context("the package lies in the workspace")?;
+    Ok(parent.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn help_names_every_command() {
+        let help = help();
+        for (name, what, _) in COMMANDS {
+            assert!(help.contains(name) && help.contains(what), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_command_is_an_error_with_the_list() {
+        let error = run(&["nothing".to_owned()]).unwrap_err().to_string();
+        assert!(
+            error.contains("there is no command nothing") && error.contains("tidy"),
+            "{error}"
+        );
+    }
+}
