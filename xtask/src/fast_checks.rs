@@ -22,7 +22,11 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     let mut steps = Steps::default();
     let scope = touched(&changed_files(root)?).arguments();
     steps.run("fmt", || {
-        shown(cargo().args(["fmt", "--all", "--check"]).current_dir(root))
+        shown(
+            cargo()
+                .args(["fmt", "--all", "--check", "--", "-l"])
+                .current_dir(root),
+        )
     });
     steps.run("tidy", || tidy::run(root));
     match scope {

@@ -64,7 +64,11 @@ fn check_sources(steps: &mut Steps, root: &Path, request: &Request) {
     let clippy = ["clippy", "--locked", "--all-targets"];
     let scope = request.packages();
     steps.run("fmt", || {
-        shown(cargo().args(["fmt", "--all", "--check"]).current_dir(root))
+        shown(
+            cargo()
+                .args(["fmt", "--all", "--check", "--", "-l"])
+                .current_dir(root),
+        )
     });
     steps.run("clippy", || {
         shown(

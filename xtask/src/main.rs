@@ -40,6 +40,11 @@ const COMMANDS: &[Command] = &[
         "fmt, tidy, clippy and tests of the crates that differ from the last commit",
         fast_checks::run,
     ),
+    (
+        "peers",
+        "start the servers alone, print the environment of the tests, stop at an interrupt",
+        |_, _| peers::run(),
+    ),
     ("tidy", "the structural rules of the tree", |root, _| {
         tidy::run(root)
     }),
@@ -49,6 +54,8 @@ const DETAILS: &str = "\
 test [--fast] [ARGUMENTS OF NEXTEST]
     --fast    no installs, no servers: tests that need one say so and pass over it
     Example: cargo xtask test --fast -p postlake-raw segment
+peers
+    Example: cargo xtask peers > peers.env, and elsewhere: source peers.env; cargo nextest run -p postlake-sinks
 ";
 
 fn main() -> ExitCode {

@@ -9,11 +9,12 @@ mod keeper;
 mod postgres;
 mod ready;
 
+use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use crate::install::Tools;
+use crate::install::{self, Tools};
 use crate::steps::seconds;
 use keeper::Keeper;
 
@@ -27,6 +28,18 @@ impl Peers {
     /// How the tests find them: names and values for the environment.
     pub(crate) fn variables(&self) -> &[(String, String)] {
         &self.variables
+    }
+}
+
+/// `cargo xtask peers`: the servers until an interrupt; standard output is for a shell to read.
+pub(crate) fn run() -> Result<()> {
+    let peers = start(&install::all()?)?;
+    for (name, value) in peers.variables() {
+        println!("export {name}='{value}'");
+    }
+    eprintln!("the servers run until this process ends");
+    loop {
+        thread::park();
     }
 }
 

@@ -63,9 +63,9 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     }
     let list: Vec<String> = findings.iter().map(Finding::to_string).collect();
     bail!(
-        "{}\n{} places break a rule of the tree",
-        list.join("\n"),
-        findings.len()
+        "{} places break a rule of the tree\n{}",
+        list.len(),
+        list.join("\n")
     );
 }
 

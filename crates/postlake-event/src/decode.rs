@@ -24,6 +24,7 @@ mod value;
 use alert::AlertRows;
 use event::EventRows;
 use item::{ItemKind, ItemReader};
+pub use event::UNDATED_FLAG;
 pub use reject::RejectCode;
 use reject::{Reject, RejectRows};
 

@@ -1,7 +1,9 @@
 //! Idempotency keys: what makes two deliveries the same thing.
 //!
-//! * event: (class, type, `event_id`), because the sender's samples reuse one id for many types;
-//!   without an id, a hash of the canonical event;
+//! * event: (class, type, `event_id`, second of its `timestamp`). The sender's samples reuse one id for
+//!   many types and, over the years, for other times of the same type; a resend never changes the
+//!   time. Having the time in the key also means that equal keys lie in one partition. Without an
+//!   id, a hash of the canonical event;
 //! * alert: (`alert_id`, metric, filters, `triggered_at`).
 //!
 //! Keys depend on what was sent alone, never on when or in which batch it came.
@@ -15,6 +17,15 @@ const ALERT_NAMESPACE: Uuid = Uuid::from_u128(0x6f1b_3d0e_7c5a_5b7e_9d43_2f70_6f
 /// The first 128 bits of the SHA-256 over the parts of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key(pub u128);
+
+/// The time of an event as its key sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventTime<'a> {
+    /// Microseconds since the epoch; the key holds the second.
+    Micros(i64),
+    /// The text that stood in place of a usable time; empty if there was none.
+    Unreadable(&'a str),
+}
 
 impl Key {
     fn of(domain: &str, parts: &[&str]) -> Key {
@@ -33,8 +44,17 @@ impl Key {
     }
 
     /// The key of an event that carries an id.
-    pub fn of_event(class: &str, event_type: Option<&str>, event_id: &str) -> Key {
-        Key::of("event", &[class, event_type.unwrap_or_default(), event_id])
+    pub fn of_event(class: &str, event_type: Option<&str>, event_id: &str, time: EventTime<'_>) -> Key {
+        let event_type = event_type.unwrap_or_default();
+        match time {
+            EventTime::Micros(micros) => {
+                let second = micros.div_euclid(1_000_000).to_string();
+                Key::of("event", &[class, event_type, event_id, &second])
+            }
+            EventTime::Unreadable(text) => {
+                Key::of("undated event", &[class, event_type, event_id, text])
+            }
+        }
     }
 
     /// The key of an event without an id; `hash` is its [`event_hash`].
@@ -64,20 +84,24 @@ pub(crate) fn record_id(alert_id: &str, metric: &str, filters: &str, triggered_a
 mod tests {
     use super::*;
 
+    const NOON: EventTime<'static> = EventTime::Micros(1_460_989_507_000_000);
+
     #[test]
     fn parts_do_not_run_into_each_other() {
         assert_ne!(
-            Key::of_event("ab", Some("c"), "d"),
-            Key::of_event("a", Some("bc"), "d")
+            Key::of_event("ab", Some("c"), "d", NOON),
+            Key::of_event("a", Some("bc"), "d", NOON)
         );
     }
 
     #[test]
-    fn one_id_under_two_types_is_two_events() {
-        assert_ne!(
-            Key::of_event("track_event", Some("open"), "1"),
-            Key::of_event("track_event", Some("click"), "1")
-        );
+    fn one_id_under_two_types_or_at_two_times_is_two_events() {
+        let open = Key::of_event("track_event", Some("open"), "1", NOON);
+        assert_ne!(open, Key::of_event("track_event", Some("click"), "1", NOON));
+        let later = EventTime::Micros(1_460_989_508_000_000);
+        assert_ne!(open, Key::of_event("track_event", Some("open"), "1", later));
+        let fraction = EventTime::Micros(1_460_989_507_250_000);
+        assert_eq!(open, Key::of_event("track_event", Some("open"), "1", fraction));
     }
 
     #[test]

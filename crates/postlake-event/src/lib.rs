@@ -23,7 +23,9 @@
 pub mod schema;
 pub mod decode;
 pub mod key;
+pub mod csv;
 pub mod health;
+pub mod sink;
 mod body;
 mod canonical;
 mod split;

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Date32Array, RecordBatch};
 use chrono::{DateTime, NaiveDate};
-use deltalake_core::logstore::LogStore;
 use deltalake_core::logstore::commit_uri_from_version;
 use futures::TryStreamExt;
 use object_store_lake::path::Path;

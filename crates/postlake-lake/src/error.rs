@@ -73,7 +73,6 @@ fn kind_of(error: &DeltaTableError) -> ErrorKind {
             _ => ErrorKind::Unavailable,
         },
         DeltaTableError::InvalidJsonLog { .. }
-        | DeltaTableError::InvalidInvariantJson { .. }
         | DeltaTableError::SchemaMismatch { .. } => ErrorKind::Damaged,
         _ => ErrorKind::Unavailable,
     }

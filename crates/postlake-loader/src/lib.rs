@@ -1,1 +1,36 @@
-//! Raw segments to the lake: discover, decode, de-duplicate, quarantine, commit.
+//! Raw segments to the lake, and the lake to its sinks.
+//!
+//! One [`Loader::pass`] lists new segments, decodes them, quarantines what cannot be decoded, drops
+//! what the lake already holds, and commits rows together with the positions they came from.
+//!
+//! Promises:
+//!
+//! * **effectively once**: no two rows of one key are ever visible in the lake, whatever is resent,
+//!   restarted or loaded by two loaders at a time;
+//! * **the books balance**: for each row of `batches`, items = events + alerts + duplicates + rejects,
+//!   and the sums over `batches` equal the row counts of the other tables, once a pass is complete;
+//! * a pass that is cut off anywhere leaves a state from which the next pass goes on.
+//!
+//! How: see [`pass`] for the order of the commits, [`index`] for what is a duplicate.
+//! The loader knows nothing of HTTP and nothing of what a sink is made of.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::indexing_slicing,
+        reason = "tests may panic"
+    )
+)]
+
+pub mod pass;
+pub mod index;
+pub mod deliver;
+mod discover;
+mod error;
+mod ledger;
+mod positions;
+mod settle;
+
+pub use deliver::{Delivered, deliver_pending};
+pub use error::LoadError;
+pub use pass::{Loader, PassLimits, PassReport};

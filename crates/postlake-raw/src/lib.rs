@@ -22,7 +22,7 @@
 //!
 //! An envelope line is followed by exactly `body_bytes` bytes, whatever they are, and a newline.
 //!
-//! Start with [`key`] (names), then [`batch`], [`segment`], [`store`].
+//! Start with [`SegmentKey`] (names), then [`Batch`], [`segment`], [`RawStore`].
 
 #![cfg_attr(
     test,
@@ -36,14 +36,17 @@
 #![warn(missing_docs)]
 
 pub mod clock;
-pub mod key;
 
-pub mod batch;
+mod key;
+
+mod batch;
 pub mod segment;
 
-pub mod store;
+mod store;
 
 pub use batch::{Batch, Envelope, SourceKind};
 pub use key::{KeyError, SegmentKey, SegmentNumber, StreamName};
-pub use segment::{Segment, SegmentError, SegmentHeader};
-pub use store::{CreateOnly, LandError, LandErrorKind, ListError, RawStore, ReadError};
+pub use store::{
+    CreateOnly, LandError, LandErrorKind, ListError, MAX_FOREIGN_NAMES, MAX_SEGMENTS_LISTED,
+    RawStore, ReadError,
+};

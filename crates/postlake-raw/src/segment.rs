@@ -274,6 +274,10 @@ fn compress(
     encoder.finish()
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "capped by `take(MAX_SEGMENT_BYTES + 1)`"
+)]
 fn decompress(bytes: &[u8]) -> Result<Bytes, SegmentError> {
     let flags = bytes.get(FRAME_FLAGS_AT).ok_or(SegmentError::NotAFrame)?;
     if flags & FRAME_FLAGS_MASK != FRAME_FLAGS {

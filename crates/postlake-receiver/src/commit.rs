@@ -19,6 +19,7 @@
 
 mod lanes;
 mod stream;
+
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +32,7 @@ use tracing::{error, warn};
 
 use crate::config::Config;
 use crate::counters::Tally;
-use crate::receiver::{OnLanded, Receipt};
+use crate::receipt::{OnLanded, Receipt};
 use crate::refusal::Refusal;
 
 use lanes::Group;
@@ -201,12 +202,12 @@ impl Committer {
         let closed_in_vain = self.lanes.closed() && self.failures_in_a_row >= MAX_TRIES;
         let mut again = Vec::new();
         for mut waiting in group.into_waiting() {
-            waiting.tries += 1;
+            let tries = waiting.count_failed_landing();
             let hopeless = match failure {
                 Failure::Unfit => true,
                 _ if waiting.is_alert() => closed_in_vain,
                 Failure::Refused => true,
-                Failure::Spoilt => waiting.tries >= MAX_TRIES,
+                Failure::Spoilt => tries >= MAX_TRIES,
             };
             if hopeless {
                 self.give_up(waiting);

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use postlake_raw::segment::MAX_SEGMENT_BYTES;
 
+use crate::inflight::BATCH_OVERHEAD_BYTES;
+
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 /// What a segment has besides bodies, at most, when it holds a single one.
@@ -82,13 +84,14 @@ impl Config {
     /// Every limit that cannot work, all at once; empty when the configuration is sound.
     pub fn faults(&self) -> Vec<ConfigError> {
         let most_body = MAX_SEGMENT_BYTES - SEGMENT_OVERHEAD_BYTES;
+        let least_inflight = self.max_body_bytes.saturating_add(BATCH_OVERHEAD_BYTES);
         let limits = [
             ("max_body_bytes", self.max_body_bytes, 1, most_body),
             ("max_segment_bytes", self.max_segment_bytes, 1, most_body),
             (
                 "max_inflight_bytes",
                 self.max_inflight_bytes,
-                self.max_body_bytes,
+                least_inflight,
                 u64::MAX,
             ),
             (

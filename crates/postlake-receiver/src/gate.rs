@@ -19,7 +19,8 @@ use object_store::{
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 use postlake_raw::clock::ManualClock;
-use postlake_raw::{Batch, RawStore, Segment, SegmentKey, SourceKind};
+use postlake_raw::segment::Segment;
+use postlake_raw::{Batch, RawStore, SegmentKey, SourceKind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};

@@ -5,6 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use postlake_raw::SourceKind;
 
+/// What a batch costs besides its body: its place in the queue and its envelope.
+pub(crate) const BATCH_OVERHEAD_BYTES: u64 = 2048;
+
 #[derive(Debug)]
 struct Budget {
     limit: u64,

@@ -31,6 +31,7 @@ mod router;
 
 mod config;
 mod inflight;
+mod receipt;
 mod receiver;
 mod refusal;
 
@@ -42,7 +43,8 @@ mod gate;
 
 pub use config::{Config, ConfigError};
 pub use counters::Counters;
-pub use receiver::{OnLanded, Receipt, Receiver};
+pub use receipt::{OnLanded, Receipt};
+pub use receiver::Receiver;
 pub use refusal::Refusal;
 pub use router::router;
 pub use serve::{ServeError, serve};

@@ -10,9 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use axum::body::{Body, HttpBody};
 use axum::http::HeaderMap;
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
 use postlake_raw::clock::Clock;
-use postlake_raw::{Batch, RawStore, SegmentKey, SourceKind};
+use postlake_raw::{Batch, RawStore, SourceKind};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -21,33 +20,15 @@ use crate::body;
 use crate::commit::{Committer, Lanes, Waiting};
 use crate::config::{Config, ConfigError};
 use crate::counters::{Counters, Tally};
-use crate::inflight::{Hold, Inflight};
+use crate::inflight::{BATCH_OVERHEAD_BYTES, Hold, Inflight};
 use crate::kept_headers;
+use crate::receipt::{OnLanded, Receipt};
 use crate::refusal::Refusal;
 
-/// What a batch without a body costs: its place in the queue and its envelope.
-const BATCH_OVERHEAD_BYTES: u64 = 2048;
 /// A body above this is hashed on a blocking thread.
 const HASH_INLINE_BYTES: usize = 1024 * 1024;
 /// Most batches that wait, for each of the two webhooks.
 const QUEUE_BATCHES: usize = 8192;
-
-/// Called after each landed segment, on the committer's task, so it must not block; a hint for the
-/// loader. A panic in it stops the committer.
-pub type OnLanded = Arc<dyn Fn(&SegmentKey) + Send + Sync>;
-
-/// Proof of durability.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Receipt {
-    /// The segment that holds the batch.
-    pub key: SegmentKey,
-    /// Place of the batch in the segment, from 0.
-    pub batch_index: usize,
-    /// Bytes of the body.
-    pub body_bytes: u64,
-    /// When the body was complete.
-    pub received_at: DateTime<Utc>,
-}
 
 /// Takes batches and makes them durable, many in one segment. Made once, shared by all requests.
 ///

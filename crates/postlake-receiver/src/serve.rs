@@ -38,6 +38,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// so that the answer is not lost by a reset.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 4 * 1024 * 1024;
+const LINGER_BUFFER_BYTES: usize = 8 * 1024;
+/// Room for a header block and for reading bodies in large pieces.
+const MIN_BUFFER_BYTES: usize = 256 * 1024;
 
 /// The server stopped, but not as it should.
 #[derive(Debug, thiserror::Error)]
@@ -170,9 +173,6 @@ fn http(config: &Config) -> http1::Builder {
     http
 }
 
-/// Room for a header block and for reading bodies in large pieces.
-const MIN_BUFFER_BYTES: usize = 256 * 1024;
-
 fn answer(
     mut router: Router,
     request: hyper::Request<Incoming>,
@@ -184,7 +184,7 @@ fn answer(
 async fn linger(mut stream: TcpStream) -> io::Result<()> {
     stream.shutdown().await?;
     let mut left = LINGER_BYTES;
-    let mut forgotten = [0; 16 * 1024];
+    let mut forgotten = vec![0; LINGER_BUFFER_BYTES];
     let reads = async {
         while left > 0 {
             match stream.read(&mut forgotten).await? {

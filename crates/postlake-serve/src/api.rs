@@ -3,13 +3,13 @@
 //! Every list can be had as JSON, CSV, NDJSON and Parquet, by suffix or by `Accept`. Errors are
 //! `application/problem+json`. An unknown query parameter is an error, never ignored.
 
-mod problem;
-mod parameters;
-mod representation;
 mod health_scores;
-mod summary;
-mod query;
 mod lists;
+mod parameters;
+mod problem;
+mod query;
+mod representation;
+mod summary;
 
 use axum::Router;
 use axum::http::{StatusCode, Uri};
@@ -23,16 +23,25 @@ use crate::server::ServeState;
 /// The routes with their full paths, so that handlers and links see the path of the request.
 pub(crate) fn routes() -> Router<ServeState> {
     let mut routes = Router::new()
-        .route("/api/v1/health-scores/{subaccount_id}", get(health_scores::history))
+        .route(
+            "/api/v1/health-scores/{subaccount_id}",
+            get(health_scores::history),
+        )
         .route("/api/v1/summary", get(summary::whole))
         .route("/api/v1/summary.json", get(summary::whole))
         .route("/api/v1/summary/{table}", get(summary::table))
         .route("/api/v1/query", post(query::ask));
     for suffix in ["", ".json", ".csv", ".ndjson", ".parquet"] {
         routes = routes
-            .route(&format!("/api/v1/health-scores{suffix}"), get(health_scores::latest))
+            .route(
+                &format!("/api/v1/health-scores{suffix}"),
+                get(health_scores::latest),
+            )
             .route(&format!("/api/v1/batches{suffix}"), get(lists::batches))
-            .route(&format!("/api/v1/quarantine{suffix}"), get(lists::quarantine));
+            .route(
+                &format!("/api/v1/quarantine{suffix}"),
+                get(lists::quarantine),
+            );
     }
     routes
 }

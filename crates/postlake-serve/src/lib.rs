@@ -21,22 +21,24 @@
     )
 )]
 
-mod source;
-pub mod sql;
-pub mod format;
-pub mod scores;
-pub mod summary;
 mod api;
-mod page;
-mod protect;
-mod server;
 mod bounce;
-mod nearest;
-mod subject;
-mod visible;
 #[cfg(test)]
 mod fixture;
+pub mod format;
+mod lake_source;
+mod nearest;
+mod page;
+mod protect;
+pub mod scores;
+mod server;
+mod source;
+pub mod sql;
+mod subject;
+pub mod summary;
+mod visible;
 
+pub use lake_source::LakeSource;
 pub use protect::HostPolicy;
 pub use server::{Now, ServeConfig, ServeState, router, serve};
 pub use source::{BoxError, TableSet, TableSnapshot, TableSource, Versions};

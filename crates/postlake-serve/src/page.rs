@@ -78,7 +78,9 @@ pub(crate) async fn overview(State(state): State<ServeState>, uri: Uri) -> Respo
     };
     match html {
         Ok((status, html)) => (status, Html(html)).into_response(),
-        Err(error) => Problem::from(SqlError::internal("cannot write the page", error)).into_response(),
+        Err(error) => {
+            Problem::from(SqlError::internal("cannot write the page", error)).into_response()
+        }
     }
 }
 

@@ -20,3 +20,6 @@ pub use error::{SqlError, SqlErrorKind};
 pub use limits::{PlanVisibility, SqlLimits};
 pub(crate) use reader::{Reader, rows};
 pub use views::VIEWS;
+
+#[cfg(test)]
+mod tests;

@@ -225,7 +225,8 @@ impl AlertFeed {
                 walk.score = (walk.score - 9.0 - noise * 2.0).max(FALL_FLOOR + noise * 2.0);
             } else {
                 let usual = f64::from(walk.subaccount.score);
-                walk.score = (walk.score + (usual - walk.score) * 0.3 + noise * 3.0).clamp(1.0, 99.9);
+                walk.score =
+                    (walk.score + (usual - walk.score) * 0.3 + noise * 3.0).clamp(1.0, 99.9);
             }
         }
     }

@@ -2,6 +2,7 @@
 //! generator: `POSTLAKE_WRITE_FIXTURES=1 cargo nextest run -p postlake-sparkpost fixtures`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
@@ -43,6 +44,7 @@ fn lines(body: &[u8]) -> Vec<u8> {
 
 fn all_types(style: Style) -> Batch {
     let mut traffic = Traffic::new(SEED, start()).all_types().with_style(style);
+    traffic.set_gap(Duration::from_secs(37));
     traffic.next_batch(27)
 }
 

@@ -1,6 +1,7 @@
 //! The books of what was sent, to hold against what was loaded.
 
 use std::collections::{BTreeMap, HashSet};
+use std::fmt;
 
 use bytes::Bytes;
 
@@ -36,8 +37,24 @@ pub struct Ledger {
     /// Items that must end in quarantine.
     pub rejects: u64,
     by_type: BTreeMap<EventType, u64>,
-    seen_batches: HashSet<String>,
-    seen_alerts: HashSet<Bytes>,
+    seen_batches: Seen<String>,
+    seen_alerts: Seen<Bytes>,
+}
+
+/// A set that shows only its size: a failed assertion on a ledger must stay readable.
+#[derive(Clone)]
+struct Seen<T>(HashSet<T>);
+
+impl<T> Default for Seen<T> {
+    fn default() -> Self {
+        Self(HashSet::new())
+    }
+}
+
+impl<T> fmt::Debug for Seen<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} different", self.0.len())
+    }
 }
 
 impl Ledger {
@@ -57,7 +74,7 @@ impl Ledger {
         self.bytes += batch.body.len() as u64;
         self.items += batch.items() as u64;
         self.rejects += batch.rejects as u64;
-        if !self.seen_batches.insert(batch.id.clone()) {
+        if !self.seen_batches.0.insert(batch.id.clone()) {
             self.duplicates += batch.events as u64;
             return;
         }
@@ -73,7 +90,7 @@ impl Ledger {
         self.alert_posts += 1;
         self.bytes += post.body.len() as u64;
         self.items += post.alerts as u64;
-        if self.seen_alerts.insert(post.body.clone()) {
+        if self.seen_alerts.0.insert(post.body.clone()) {
             self.alerts += post.alerts as u64;
         } else {
             self.duplicates += post.alerts as u64;

@@ -7,7 +7,9 @@ mod readers;
 mod refusals;
 mod senders;
 
-pub(crate) use readers::{CLIENTS, Client, FIRST_NAMES, LAST_NAMES, PLACES, PROVIDERS, Place, Provider};
+pub(crate) use readers::{
+    CLIENTS, Client, FIRST_NAMES, LAST_NAMES, PLACES, PROVIDERS, Place, Provider,
+};
 pub(crate) use refusals::{BLOCK, GENERATION, HARD, LATE, POLICY, RELAY, Refusal, SMS, SOFT};
 pub(crate) use senders::{CAMPAIGNS, Campaign};
 pub use senders::{Quality, STORM_SUBACCOUNT, SUBACCOUNTS, Subaccount};

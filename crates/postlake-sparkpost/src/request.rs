@@ -49,10 +49,7 @@ impl Request {
         Self {
             path: ALERTS_PATH,
             headers: vec![
-                (
-                    "content-type",
-                    "application/json;charset=utf-8".to_owned(),
-                ),
+                ("content-type", "application/json;charset=utf-8".to_owned()),
                 ("accept", "application/json, text/plain, */*".to_owned()),
                 ("user-agent", "axios/0.21.1".to_owned()),
                 ("connection", "close".to_owned()),

@@ -178,9 +178,7 @@ impl Story {
         let rate = rate_events_per_sec.max(1);
         let day_before = now - TimeDelta::days(1);
         let mut traffic = Traffic::new(seed, day_before);
-        traffic.set_gap(
-            Duration::from_secs(86_400) / (HISTORY_BATCHES * FULL_BATCH_EVENTS as u32),
-        );
+        traffic.set_gap(Duration::from_secs(86_400) / (HISTORY_BATCHES * FULL_BATCH_EVENTS as u32));
         let rare = traffic.sibling_of_all_types(!seed);
         let mut alerts = AlertFeed::new(seed);
         let mut queue = VecDeque::from([Step::events(

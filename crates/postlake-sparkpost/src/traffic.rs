@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 
 use crate::batch::{Batch, EventId, EventKey, uuid_text};
 use crate::catalog::{EventClass, EventType};
-use crate::dice::{Dice, scramble};
+use crate::dice::{Dice, scramble, uuid_of};
 use crate::fields::{self, Field};
 use crate::json::{Json, Style};
 use crate::message::{Facts, Message, subaccount};
@@ -149,7 +149,7 @@ impl Traffic {
     /// Wraps a body that is complete, with an id of its own.
     pub(crate) fn batch(&mut self, body: Vec<u8>, keys: Vec<EventKey>, rejects: usize) -> Batch {
         Batch {
-            id: uuid_text(self.dice.uuid()),
+            id: uuid_text(self.next_uuid()),
             body: Bytes::from(body),
             events: keys.len(),
             rejects,
@@ -217,13 +217,18 @@ impl Traffic {
         let serial = self.events_written;
         match event_type.class() {
             _ if !event_type.has_event_id() => EventId::Content(serial),
-            EventClass::AbTest | EventClass::Ingest => EventId::Uuid(self.dice.uuid()),
+            EventClass::AbTest | EventClass::Ingest => EventId::Uuid(self.next_uuid()),
             _ => EventId::Number(
                 100_000_000_000_000_000
                     + self.id_base % 8_000_000 * 100_000_000_000
                     + serial * 97 % 100_000_000_000,
             ),
         }
+    }
+
+    fn next_uuid(&mut self) -> u128 {
+        let base = u128::from(self.id_base);
+        uuid_of(self.dice.uuid() ^ (base << 64 | base))
     }
 
     fn next_pending(&mut self) -> (Pending, bool) {
@@ -246,9 +251,12 @@ impl Traffic {
     /// An event with every field, of a message of its own. Never the primary account: it has no
     /// `subaccount_id` to show.
     fn lone_event(&mut self, event_type: EventType) -> Pending {
-        let sender = self.dice.pick_weighted(&SUBACCOUNTS, |subaccount| {
-            if subaccount.id == 0 { 0 } else { 1 }
-        });
+        let sender = self.dice.pick_weighted(
+            &SUBACCOUNTS,
+            |subaccount| {
+                if subaccount.id == 0 { 0 } else { 1 }
+            },
+        );
         let mut message = self.new_message(sender);
         message.injected_ms -= self.dice.between(400, 90_000) as i64;
         message.refusal = refusal_for(&mut self.dice, event_type);

@@ -15,12 +15,10 @@ const PNG_MAGIC: &[u8] = b"\x89PNG\r\n\x1a\n";
 /// Writes a small Delta table with one engine and reads it with the others.
 pub(super) fn try_python(keeper: &mut Keeper, tools: &Tools) -> Result<()> {
     let folder = keeper.folder("python")?;
-    quiet(
-        Command::new(&tools.python)
-            .args(["-c", PYTHON_PROBE])
-            .arg(folder.join("table")),
-    )
-    .map(drop)
+    let mut python = Command::new(&tools.python);
+    python.args(["-c", PYTHON_PROBE]).arg(folder.join("table"));
+    keeper.run(&mut python)?;
+    Ok(())
 }
 
 /// Renders a page and takes a picture of it.
@@ -31,7 +29,8 @@ pub(super) fn try_chromium(keeper: &mut Keeper, tools: &Tools) -> Result<()> {
     node.args(["-e", CHROMIUM_PROBE])
         .arg(&tools.chromium)
         .arg(&picture)
-        .env("NODE_PATH", &tools.node_modules);
+        .env("NODE_PATH", &tools.node_modules)
+        .env("TMPDIR", &folder);
     keeper.run(&mut node)?;
     let bytes = fs::read(&picture).context("read the picture")?;
     ensure!(bytes.starts_with(PNG_MAGIC), "the picture is no PNG");

@@ -83,9 +83,11 @@ pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
         .other
         .iter()
         .map(|file| (file.path.as_str(), file.text.as_str()));
-    let read = rust
-        .chain(other)
-        .filter(|(path, _)| !EXEMPT.iter().any(|exempt| path.contains(exempt)));
+    let read = rust.chain(other).filter(|(path, _)| {
+        !EXEMPT
+            .iter()
+            .any(|exempt| format!("/{path}").contains(exempt))
+    });
     let mut findings: Vec<_> = read
         .flat_map(|(path, text)| find(path, &text.to_lowercase(), EVERYWHERE))
         .collect();
@@ -126,6 +128,7 @@ mod tests {
             ("crates/a/src/a.rs", "// see /root/x", false),
             ("crates/a/src/a.rs", "let a = \"/home/x\";", false),
             ("crates/a/fixtures/a.json", "{\"path\": \"/home/x\"}", true),
+            ("fixtures/a.json", "{\"path\": \"/home/x\"}", true),
             ("docs/a.md", "`/webhooks/events`", true),
             ("crates/a/src/a.rs", "#[ignore = \"slow\"] fn a() {}", false),
             ("crates/a/src/a.rs", "// #[ignore]", true),

@@ -17,7 +17,7 @@ use super::reject::{Fault, RejectCode};
 use super::value::{self, Reading};
 use super::{Identity, Place, Text};
 use crate::canonical::canonical;
-use crate::key::{Key, event_hash};
+use crate::key::{EventTime, Key, event_hash};
 use crate::schema::{EVENT_FIELDS, FieldKind, GEO_IP_FIELDS, Table, USER_AGENT_FIELDS};
 use crate::time::day_of;
 
@@ -27,6 +27,15 @@ const SUBACCOUNT: usize = TYPE + 2;
 const GEO_IP: usize = TYPE + 3;
 const USER_AGENT: usize = TYPE + 4;
 const SLOT_COUNT: usize = TYPE + 5;
+
+/// The slot of `timestamp`.
+static TIMESTAMP: LazyLock<usize> = LazyLock::new(|| {
+    let known = EVENT_FIELDS.iter().position(|field| field.key == "timestamp");
+    known.unwrap_or(SLOT_COUNT)
+});
+
+/// The flags of an event without a usable time begin with this.
+pub const UNDATED_FLAG: &str = "timestamp_";
 
 /// The classes that the sender documents; an event of these without a `type` is a reject, while
 /// an unknown class may have a form of its own.
@@ -171,9 +180,9 @@ impl EventRows {
         place: &Place<'_>,
         mut event: RawEvent<'_>,
     ) -> Result<(), Fault> {
-        let head = head(&event)?;
         let mut notes = Notes::default();
         let dated = occurred_at(&event, &mut notes);
+        let head = head(&event, dated)?;
         let received_at = place.input.received_at.timestamp_micros();
         let event_at = dated.unwrap_or(received_at);
         let day = day_of(event_at);
@@ -243,7 +252,7 @@ fn slot<'r, 'a>(event: &'r RawEvent<'a>, slot: usize) -> Option<&'r Text<'a>> {
     event.slots.get(slot).and_then(Option::as_ref)
 }
 
-fn head<'a>(event: &RawEvent<'a>) -> Result<Head<'a>, Fault> {
+fn head<'a>(event: &RawEvent<'a>, dated: Option<i64>) -> Result<Head<'a>, Fault> {
     let text_at = |at| slot(event, at).and_then(owned_text);
     let event_type: Option<Cow<'a, str>> = text_at(TYPE).filter(|text| !text.is_empty());
     if event_type.is_none() && KNOWN_CLASSES.contains(&event.class.as_ref()) {
@@ -252,7 +261,14 @@ fn head<'a>(event: &RawEvent<'a>) -> Result<Head<'a>, Fault> {
     }
     let event_id = text_at(EVENT_ID).filter(|text| !text.is_empty());
     let (event_hash, key) = match &event_id {
-        Some(id) => (None, Key::of_event(&event.class, event_type.as_deref(), id)),
+        Some(id) => {
+            let unreadable = timestamp(event).and_then(owned_text).unwrap_or_default();
+            let time = match dated {
+                Some(micros) => EventTime::Micros(micros),
+                None => EventTime::Unreadable(&unreadable),
+            };
+            (None, Key::of_event(&event.class, event_type.as_deref(), id, time))
+        }
         None => {
             let canonical = canonical_event(event.item).map_err(|_| {
                 Fault::new(RejectCode::Json, "event without an id is not well-formed json")
@@ -290,10 +306,14 @@ fn owned_text<'a>(raw: &Text<'a>) -> Option<Cow<'a, str>> {
     }
 }
 
+/// The JSON text of the event's time.
+fn timestamp<'r, 'a>(event: &'r RawEvent<'a>) -> Option<&'r Text<'a>> {
+    slot(event, *TIMESTAMP)
+}
+
 /// When the event happened, if it says so in any form that makes sense.
 fn occurred_at(event: &RawEvent<'_>, notes: &mut Notes<'_>) -> Option<i64> {
-    let timestamp = EVENT_FIELDS.iter().position(|field| field.key == "timestamp");
-    match timestamp.and_then(|at| slot(event, at)).map(|raw| value::micros(raw)) {
+    match timestamp(event).map(|raw| value::micros(raw)) {
         Some(Reading::Value(micros)) => Some(micros),
         Some(Reading::Misfit) => {
             notes.flag("timestamp_unreadable");

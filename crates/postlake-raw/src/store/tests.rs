@@ -23,7 +23,7 @@ fn segment_with(key: &SegmentKey, body: &'static str) -> (Vec<Batch>, Bytes) {
     let body = Bytes::from_static(body.as_bytes());
     let batches = vec![Batch::new(
         SourceKind::Event,
-        Utc::now(),
+        Utc.timestamp_nanos(0),
         None,
         Vec::new(),
         body,

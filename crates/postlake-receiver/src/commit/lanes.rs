@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::inflight::Hold;
-use crate::receiver::Receipt;
+use crate::receipt::Receipt;
 use crate::refusal::Refusal;
 
 /// Most batches in a segment.
@@ -22,10 +22,14 @@ const ESCAPED_BYTES: u64 = 6;
 #[derive(Debug)]
 pub(crate) struct Waiting {
     batch: Batch,
+    waiter: Waiter,
+}
+
+#[derive(Debug)]
+struct Waiter {
     hold: Hold,
     reply: oneshot::Sender<Result<Receipt, Refusal>>,
-    /// Landings that failed with it.
-    pub(super) tries: u32,
+    failed_landings: u32,
 }
 
 impl Waiting {
@@ -40,9 +44,11 @@ impl Waiting {
         );
         Self {
             batch,
-            hold,
-            reply,
-            tries: 0,
+            waiter: Waiter {
+                hold,
+                reply,
+                failed_landings: 0,
+            },
         }
     }
 
@@ -58,18 +64,24 @@ impl Waiting {
         self.batch.envelope.received_at
     }
 
+    /// Notes that a landing failed with it; how many did so far.
+    pub(super) fn count_failed_landing(&mut self) -> u32 {
+        self.waiter.failed_landings = self.waiter.failed_landings.saturating_add(1);
+        self.waiter.failed_landings
+    }
+
     /// Answers the request; false when nobody waits for it any more.
     pub(super) fn answer(self, answer: Result<Receipt, Refusal>) -> bool {
-        drop(self.hold);
-        self.reply.send(answer).is_ok()
+        drop(self.waiter.hold);
+        self.waiter.reply.send(answer).is_ok()
     }
 
     /// An event whose sender has been told to send it again, or has gone and will do so unasked.
     fn is_withdrawn(&self) -> bool {
-        !self.is_alert() && self.reply.is_closed()
+        !self.is_alert() && self.waiter.reply.is_closed()
     }
 
-    /// At least what it takes in a segment.
+    /// What it takes in a segment, at most.
     fn segment_bytes(&self) -> u64 {
         let envelope = &self.batch.envelope;
         let id = envelope.batch_id.as_ref().map_or(0, String::len);
@@ -86,7 +98,7 @@ impl Waiting {
 #[derive(Debug, Default)]
 pub(super) struct Group {
     pub(super) batches: Vec<Batch>,
-    waiters: Vec<(Hold, oneshot::Sender<Result<Receipt, Refusal>>, u32)>,
+    waiters: Vec<Waiter>,
 }
 
 impl Group {
@@ -96,23 +108,12 @@ impl Group {
 
     pub(super) fn into_waiting(self) -> impl Iterator<Item = Waiting> {
         let pairs = self.batches.into_iter().zip(self.waiters);
-        pairs.map(|(batch, (hold, reply, tries))| Waiting {
-            batch,
-            hold,
-            reply,
-            tries,
-        })
+        pairs.map(|(batch, waiter)| Waiting { batch, waiter })
     }
 
     fn push(&mut self, waiting: Waiting) {
-        let Waiting {
-            batch,
-            hold,
-            reply,
-            tries,
-        } = waiting;
-        self.batches.push(batch);
-        self.waiters.push((hold, reply, tries));
+        self.batches.push(waiting.batch);
+        self.waiters.push(waiting.waiter);
     }
 }
 

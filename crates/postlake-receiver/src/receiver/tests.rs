@@ -116,7 +116,7 @@ async fn events_are_shed_by_bytes_in_flight_and_alerts_are_not() {
     let gate = Gate::shut();
     let config = Config {
         max_body_bytes: 4000,
-        max_inflight_bytes: 6000,
+        max_inflight_bytes: 6100,
         ..Config::default()
     };
     let receiver = receiver(&gate, config);
@@ -355,8 +355,8 @@ async fn closing_before_a_store_that_fails_comes_to_an_end() {
 #[tokio::test]
 async fn every_landed_segment_is_told() {
     let gate = Gate::open();
-    let (told, mut hints) = tokio::sync::mpsc::unbounded_channel();
-    let on_landed: OnLanded = Arc::new(move |key| told.send(*key).unwrap());
+    let (told, mut hints) = mpsc::channel(8);
+    let on_landed: OnLanded = Arc::new(move |key| told.try_send(*key).unwrap());
     let receiver = Receiver::start(Config::default(), gate.raw(), evening(), on_landed).unwrap();
     let receipt = within(accept(&receiver, Event, "body"))
         .await

@@ -73,10 +73,7 @@ pub(super) async fn history(
 }
 
 fn wanted(segment: &str, uri: &Uri) -> Result<History, Problem> {
-    let parameters = Parameters::read(
-        uri,
-        &["from", "to", "limit", "facet_name", "facet_value"],
-    )?;
+    let parameters = Parameters::read(uri, &["from", "to", "limit", "facet_name", "facet_value"])?;
     let subaccount: Subaccount = split_suffix(segment).0.parse().map_err(|_| {
         Problem::invalid_parameter(
             "subaccount_id",

@@ -41,9 +41,18 @@ pub(super) fn renamed(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordB
         .columns()
         .iter()
         .zip(schema.fields())
-        .map(|(column, field)| field.as_ref().clone().with_data_type(column.data_type().clone()))
+        .map(|(column, field)| {
+            field
+                .as_ref()
+                .clone()
+                .with_data_type(column.data_type().clone())
+        })
         .collect();
-    rebuilt(batch, Arc::new(Schema::new(fields)), batch.columns().to_vec())
+    rebuilt(
+        batch,
+        Arc::new(Schema::new(fields)),
+        batch.columns().to_vec(),
+    )
 }
 
 /// The columns as CSV takes them: nested and binary values as text.

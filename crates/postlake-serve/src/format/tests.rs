@@ -109,7 +109,10 @@ fn columns_of_one_name_are_told_apart() {
     let column = |value: i64| Arc::new(Int64Array::from(vec![value])) as ArrayRef;
     let batch = RecordBatch::try_new(schema, vec![column(1), column(2), column(3)]).unwrap();
     assert_eq!(text(&batch, Format::Csv), "x,x_2,x_2_2\n1,2,3\n");
-    assert_eq!(text(&batch, Format::Ndjson), "{\"x\":1,\"x_2\":2,\"x_2_2\":3}\n");
+    assert_eq!(
+        text(&batch, Format::Ndjson),
+        "{\"x\":1,\"x_2\":2,\"x_2_2\":3}\n"
+    );
 }
 
 #[test]

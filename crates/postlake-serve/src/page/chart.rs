@@ -80,7 +80,10 @@ fn place(day: NaiveDate, score: f64, newest: NaiveDate) -> Place {
     let share = 1.0 - days_ago as f64 / (TREND_DAYS - 1) as f64;
     Place {
         x: format!("{:.1}", 3.0 + share * (TREND_WIDTH - 6.0)),
-        y: format!("{:.1}", (1.0 - score.clamp(0.0, 100.0) / 100.0) * TREND_HEIGHT),
+        y: format!(
+            "{:.1}",
+            (1.0 - score.clamp(0.0, 100.0) / 100.0) * TREND_HEIGHT
+        ),
     }
 }
 
@@ -100,7 +103,12 @@ pub(super) fn bars(arrivals: &[Arrivals]) -> Vec<Bar> {
     let Some(newest) = arrivals.last() else {
         return Vec::new();
     };
-    let highest = arrivals.iter().map(|each| each.items).max().unwrap_or(0).max(1);
+    let highest = arrivals
+        .iter()
+        .map(|each| each.items)
+        .max()
+        .unwrap_or(0)
+        .max(1);
     arrivals
         .iter()
         .filter_map(|each| {
@@ -133,7 +141,13 @@ mod tests {
 
     #[test]
     fn missing_days_are_gaps() {
-        let days = [(day(1), 80.0), (day(2), 78.0), (day(4), 50.0), (day(6), 55.0), (day(7), 60.0)];
+        let days = [
+            (day(1), 80.0),
+            (day(2), 78.0),
+            (day(4), 50.0),
+            (day(6), 55.0),
+            (day(7), 60.0),
+        ];
         let trend = Trend::of(&days, day(7)).unwrap();
         assert_eq!(trend.runs.len(), 2);
         assert_eq!(trend.dots.len(), 1);
@@ -154,7 +168,10 @@ mod tests {
             items,
         };
         let bars = bars(&[at(1, 10), at(100, 10), at(159, 5)]);
-        let places: Vec<_> = bars.iter().map(|bar| (bar.x, bar.height.as_str())).collect();
+        let places: Vec<_> = bars
+            .iter()
+            .map(|bar| (bar.x, bar.height.as_str()))
+            .collect();
         assert_eq!(places, [(0, "38.0"), (236, "19.0")]);
     }
 }

@@ -5,7 +5,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use postlake_event::health::Band;
 
 use super::chart::{Bar, Trend, bars};
-use super::words::{machine, milliseconds, moment, per_cent, size, span, thousands};
+use super::words::{machine, milliseconds, moment, per_cent, score, size, span, thousands};
 use super::{Look, Subject};
 use crate::scores::ScoreRow;
 use crate::subject::Subaccount;
@@ -230,7 +230,12 @@ struct TypeLine {
 
 impl Overview {
     /// The page of one look at the lake, as of `now`.
-    pub(super) fn of(look: &Look, ingest_url: &str, now: DateTime<Utc>, refreshing: bool) -> Overview {
+    pub(super) fn of(
+        look: &Look,
+        ingest_url: &str,
+        now: DateTime<Utc>,
+        refreshing: bool,
+    ) -> Overview {
         let summary = &look.summary;
         Overview {
             refreshing,
@@ -299,7 +304,10 @@ fn stuck(summary: &Summary, now: DateTime<Utc>) -> Stuck {
         (false, _) => (Tone::Bad, "The books do not balance".to_owned()),
         (true, 0) => (Tone::Good, "No".to_owned()),
         (true, 1) => (Tone::Warn, "1 item in quarantine".to_owned()),
-        (true, many) => (Tone::Warn, format!("{} items in quarantine", thousands(many))),
+        (true, many) => (
+            Tone::Warn,
+            format!("{} items in quarantine", thousands(many)),
+        ),
     };
     Stuck {
         tone,
@@ -351,7 +359,7 @@ fn health(look: &Look, now: DateTime<Utc>) -> Health {
         ),
         Some(row) => (
             Tone::of(row.band()),
-            format!("{:.1} {}", row.score, row.band().words()),
+            format!("{} {}", score(row.score), row.band().words()),
             format!("{}, {} ago", row.subject, span(row.age(now))),
         ),
     };
@@ -413,7 +421,7 @@ fn score_line(
             let value = row.facet_value.as_deref().unwrap_or("?");
             format!("{}: {}", visible(name), visible(value))
         }),
-        score: format!("{:.1}", row.score),
+        score: score(row.score),
         tone: Tone::of(band),
         band: band.name(),
         verdict: band.words(),
@@ -449,7 +457,11 @@ impl Change {
 
 #[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
 fn bounced(summary: &Summary) -> Bounced {
-    let bounces: i64 = summary.bounces_by_class.iter().map(|class| class.bounces).sum();
+    let bounces: i64 = summary
+        .bounces_by_class
+        .iter()
+        .map(|class| class.bounces)
+        .sum();
     let deliveries: i64 = summary.subaccounts.iter().map(|each| each.deliveries).sum();
     let answer = match (bounces, deliveries) {
         (0, 0) => "Nothing yet".to_owned(),
@@ -473,7 +485,9 @@ fn bounced(summary: &Summary) -> Bounced {
             .bounces_by_class
             .iter()
             .map(|class| ClassLine {
-                code: class.bounce_class.map_or("none".to_owned(), |code| code.to_string()),
+                code: class
+                    .bounce_class
+                    .map_or("none".to_owned(), |code| code.to_string()),
                 name: class.class_name.clone(),
                 category: class.category.clone(),
                 bounces: thousands(class.bounces),
@@ -489,7 +503,9 @@ fn bounced(summary: &Summary) -> Bounced {
                 reason: reason
                     .reason
                     .as_deref()
-                    .map_or("no reason given".to_owned(), |text| visible(text).into_owned()),
+                    .map_or("no reason given".to_owned(), |text| {
+                        visible(text).into_owned()
+                    }),
                 class: reason.class_name.clone(),
                 category: reason.category.clone(),
                 bounces: thousands(reason.bounces),
@@ -527,7 +543,9 @@ fn types(summary: &Summary) -> Vec<TypeLine> {
             name: each
                 .event_type
                 .as_deref()
-                .map_or("no type given".to_owned(), |name| visible(name).into_owned()),
+                .map_or("no type given".to_owned(), |name| {
+                    visible(name).into_owned()
+                }),
             events: each.events,
             words: thousands(each.events),
         })

@@ -177,17 +177,15 @@ impl SqlEngine {
     }
 
     fn permit(&self) -> Result<OwnedSemaphorePermit, SqlError> {
-        Arc::clone(&self.running)
-            .try_acquire_owned()
-            .map_err(|_| {
-                SqlError::new(
-                    SqlErrorKind::Busy,
-                    format!(
-                        "{} queries are running, which is the limit; try again in a moment",
-                        self.limits.max_concurrent
-                    ),
-                )
-            })
+        Arc::clone(&self.running).try_acquire_owned().map_err(|_| {
+            SqlError::new(
+                SqlErrorKind::Busy,
+                format!(
+                    "{} queries are running, which is the limit; try again in a moment",
+                    self.limits.max_concurrent
+                ),
+            )
+        })
     }
 
     async fn plan(

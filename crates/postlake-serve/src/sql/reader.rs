@@ -31,7 +31,10 @@ impl fmt::Debug for Reader {
 }
 
 impl Reader {
-    pub(super) async fn open(base: &Arc<RuntimeEnv>, tables: &TableSet) -> Result<Reader, SqlError> {
+    pub(super) async fn open(
+        base: &Arc<RuntimeEnv>,
+        tables: &TableSet,
+    ) -> Result<Reader, SqlError> {
         let limits = SqlLimits {
             max_memory_bytes: SqlLimits::local().max_memory_bytes,
             ..SqlLimits::remote()

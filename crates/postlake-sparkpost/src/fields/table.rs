@@ -29,14 +29,8 @@ const RELAY_TRIED: TypeSet = TypeSet::of(&[RelayDelivery, RelayTempfail, RelayPe
 const TRIED: TypeSet = READER
     .and(RELAY_TRIED)
     .with(&[Delivery, Delay, OutOfBand, SpamComplaint]);
-const DELIVERY_HOST: TypeSet = READER.with(&[
-    Bounce,
-    Delivery,
-    Delay,
-    OutOfBand,
-    SpamComplaint,
-    SmsStatus,
-]);
+const DELIVERY_HOST: TypeSet =
+    READER.with(&[Bounce, Delivery, Delay, OutOfBand, SpamComplaint, SmsStatus]);
 const TRACKED: TypeSet = READER.with(&[Bounce, Delivery, Injection, Delay]);
 const REFUSED: TypeSet = GEN.with(&[
     Bounce,
@@ -86,7 +80,7 @@ const fn row(
 }
 
 #[rustfmt::skip]
-pub(super) static FIELDS: [Field; 96] = [
+pub(super) static FIELDS: [Field; 81] = [
     row("type", Text, ALL, Always, |f, j| j.text(f.what.name())),
     row("event_id", Text, ALL.without(&[SmsStatus]), Always, values::event_id),
     row("timestamp", Digits, ALL, Always, |f, j| j.unix_secs(f.at_ms)),

@@ -128,7 +128,9 @@ pub(super) fn rcpt_meta(facts: &Facts<'_>, json: &mut Json) {
     } else {
         json.raw("\"segment\":\"");
         json.raw(message.campaign.template_id);
-        json.raw("\",\"preferences\":{\"language\":\"en\",\"topics\":[\"new\",\"sale\"],\"per_week\":");
+        json.raw(
+            "\",\"preferences\":{\"language\":\"en\",\"topics\":[\"new\",\"sale\"],\"per_week\":",
+        );
         json.number(1 + message.part(34, 2));
         json.raw("}}");
     }

@@ -140,7 +140,11 @@ pub(crate) static SOFT: [Refusal; 8] = [
         421,
         "421-4.7.28 [{ip}] Our system has detected an unusual rate of\r\n421 4.7.28 mail from your network, it has been temporarily rate limited",
     ),
-    refusal(23, 452, "452 4.3.4 Message size exceeds what is free right now"),
+    refusal(
+        23,
+        452,
+        "452 4.3.4 Message size exceeds what is free right now",
+    ),
 ];
 
 /// Failures reported after the message was accepted.

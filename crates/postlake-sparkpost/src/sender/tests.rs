@@ -65,14 +65,21 @@ const QUICK: RetryPolicy = RetryPolicy {
 async fn events_go_out_as_sparkpost_sends_them() {
     let (url, task) = receiver(vec![answer(200, "stored")]).await;
     let batch = batch();
-    let answer = Sender::new(&url).unwrap().post_events(&batch).await.unwrap();
+    let answer = Sender::new(&url)
+        .unwrap()
+        .post_events(&batch)
+        .await
+        .unwrap();
     assert!(answer.is_accepted());
     assert_eq!(answer.excerpt, "stored");
     let request = task.await.unwrap().remove(0);
     let (head, body) = request.split_once("\r\n\r\n").unwrap();
     let head = head.to_ascii_lowercase();
     assert!(head.starts_with("post /webhooks/events http/1.1"), "{head}");
-    assert!(head.contains("content-type: application/json\r\n"), "{head}");
+    assert!(
+        head.contains("content-type: application/json\r\n"),
+        "{head}"
+    );
     assert!(head.contains(&format!("x-messagesystems-batch-id: {}", batch.id)));
     assert!(head.contains("user-agent: sparkpost") && head.contains("connection: close"));
     assert!(!head.contains("accept-encoding"), "{head}");
@@ -109,7 +116,11 @@ async fn a_target_with_a_path_takes_everything() {
 #[tokio::test]
 async fn a_long_answer_is_cut() {
     let (url, _task) = receiver(vec![answer(500, &"x".repeat(5_000))]).await;
-    let answer = Sender::new(&url).unwrap().post_events(&batch()).await.unwrap();
+    let answer = Sender::new(&url)
+        .unwrap()
+        .post_events(&batch())
+        .await
+        .unwrap();
     assert_eq!((answer.status, answer.excerpt.len()), (500, 512));
 }
 
@@ -129,7 +140,10 @@ async fn the_sender_gives_up_after_the_last_attempt() {
     let (url, _task) = receiver(vec![answer(500, ""), answer(500, ""), answer(429, "")]).await;
     let request = Request::events(&batch());
     let sender = Sender::new(&url).unwrap();
-    let error = sender.post_until_accepted(&request, QUICK).await.unwrap_err();
+    let error = sender
+        .post_until_accepted(&request, QUICK)
+        .await
+        .unwrap_err();
     assert_eq!(
         error.to_string(),
         "gave up after 3 attempts, last status 429"
@@ -148,7 +162,10 @@ async fn errors_say_what_and_hide_the_target() {
     assert!(!format!("{error} {error:?}").contains("s3cret"));
 
     assert!(matches!(Sender::new("nowhere"), Err(SendError::BadUrl(_))));
-    assert!(matches!(Sender::new("ftp://example.com"), Err(SendError::NotHttp)));
+    assert!(matches!(
+        Sender::new("ftp://example.com"),
+        Err(SendError::NotHttp)
+    ));
     let sender = Sender::new("http://127.0.0.1:1").unwrap();
     let error = sender.with_header("X-Key", "a\nb").unwrap_err();
     assert!(!error.is_retryable());
@@ -168,7 +185,10 @@ async fn a_connection_that_breaks_is_retryable() {
     });
     let sender = Sender::new(&url).unwrap();
     let request = Request::events(&batch());
-    let error = sender.post_until_accepted(&request, QUICK).await.unwrap_err();
+    let error = sender
+        .post_until_accepted(&request, QUICK)
+        .await
+        .unwrap_err();
     assert!(matches!(
         error,
         SendError::GaveUp { attempts: 3, last_status: None, source: Some(ref source) }
@@ -184,5 +204,8 @@ fn gaps_double_up_to_a_limit() {
     assert_eq!(policy.gap_after(3), Duration::from_secs(120));
     assert_eq!(policy.gap_after(100), Duration::from_secs(7_200));
     let total: Duration = (1..policy.attempts).map(|n| policy.gap_after(n)).sum();
-    assert!(total < Duration::from_secs(8 * 3600 + 2 * 3600), "{total:?}");
+    assert!(
+        total < Duration::from_secs(8 * 3600 + 2 * 3600),
+        "{total:?}"
+    );
 }

@@ -34,10 +34,23 @@ fn check(seed: u64, rate: u32, live: Duration) -> Ledger {
         ledger.record(&step);
         assert!(ledger.balances(), "{:?}", step.what);
         let loaded = (items, events.len() as u64, alerts.len() as u64);
-        assert_eq!(loaded, (ledger.items, ledger.events, ledger.alerts), "{:?}", step.what);
-        assert_eq!((duplicates, rejects), (ledger.duplicates, ledger.rejects), "{:?}", step.what);
+        assert_eq!(
+            loaded,
+            (ledger.items, ledger.events, ledger.alerts),
+            "{:?}",
+            step.what
+        );
+        assert_eq!(
+            (duplicates, rejects),
+            (ledger.duplicates, ledger.rejects),
+            "{:?}",
+            step.what
+        );
     }
-    assert_eq!(ledger.by_type().map(|(_, count)| count).sum::<u64>(), ledger.events);
+    assert_eq!(
+        ledger.by_type().map(|(_, count)| count).sum::<u64>(),
+        ledger.events
+    );
     ledger
 }
 
@@ -56,7 +69,9 @@ fn the_same_story_is_told_twice() {
     let tell = |seed| -> Vec<(Bytes, Duration)> {
         let mut story = Story::new(seed, 50, now());
         let steps = steps_until(&mut story, Duration::from_secs(30));
-        let told = steps.into_iter().map(|step| (step.request.body, step.after));
+        let told = steps
+            .into_iter()
+            .map(|step| (step.request.body, step.after));
         told.collect()
     };
     assert_eq!(tell(1), tell(1));
@@ -106,7 +121,10 @@ fn live_traffic_keeps_the_rate() {
             (events + batch.events, time + step.after)
         });
         let measured = events as f64 / time.as_secs_f64();
-        assert!((measured / f64::from(rate) - 1.0).abs() < 0.01, "{measured}");
+        assert!(
+            (measured / f64::from(rate) - 1.0).abs() < 0.01,
+            "{measured}"
+        );
     }
 }
 
@@ -141,6 +159,11 @@ fn requests_have_sparkposts_headers() {
     assert!(names.contains(&"x-messagesystems-batch-id"));
     let scores = story.next().unwrap();
     assert_eq!(scores.request.path, "/webhooks/alerts");
-    let names: Vec<&str> = scores.request.headers.iter().map(|(name, _)| *name).collect();
+    let names: Vec<&str> = scores
+        .request
+        .headers
+        .iter()
+        .map(|(name, _)| *name)
+        .collect();
     assert!(!names.contains(&"x-messagesystems-batch-id"));
 }

@@ -47,12 +47,16 @@ fn the_same_seed_gives_the_same_bytes() {
 
 #[test]
 fn another_start_gives_other_ids() {
-    let ids = |start| -> HashSet<EventKey> {
-        let batch = Traffic::new(1, start).next_batch(500);
-        batch.keys.into_iter().collect()
+    let run = |start| -> (String, HashSet<EventKey>) {
+        let mut traffic = Traffic::new(1, start);
+        traffic.next_batch(1_000);
+        let batch = traffic.all_types().next_batch(500);
+        let own = |key: &EventKey| key.event_id().is_some();
+        (batch.id, batch.keys.into_iter().filter(own).collect())
     };
-    let earlier = ids(start() - chrono::TimeDelta::seconds(1));
-    assert!(ids(start()).is_disjoint(&earlier));
+    let (id, keys) = run(start());
+    let (earlier_id, earlier_keys) = run(start() - chrono::TimeDelta::seconds(1));
+    assert!(id != earlier_id && keys.is_disjoint(&earlier_keys));
 }
 
 #[test]
@@ -93,7 +97,13 @@ fn the_events_of_a_message_agree_and_follow_each_other() {
     let mut steps: BTreeMap<(String, String), u32> = BTreeMap::new();
     for life in lives.values() {
         for pair in life.windows(2) {
-            for same in ["rcpt_to", "transmission_id", "campaign_id", "template_id", "injection_time"] {
+            for same in [
+                "rcpt_to",
+                "transmission_id",
+                "campaign_id",
+                "template_id",
+                "injection_time",
+            ] {
                 assert_eq!(pair[0][same], pair[1][same], "{same}");
             }
             assert_eq!(pair[0].get("subaccount_id"), pair[1].get("subaccount_id"));
@@ -130,14 +140,22 @@ fn the_events_of_a_message_agree_and_follow_each_other() {
 fn nobody_real_is_addressed() {
     let mut traffic = Traffic::new(6, start());
     let mut events = events_of(&traffic.next_batch(2_000));
-    events.extend(events_of(&Traffic::new(6, start()).all_types().next_batch(270)));
+    events.extend(events_of(
+        &Traffic::new(6, start()).all_types().next_batch(270),
+    ));
     let reserved = |domain: &str| {
         ["example.com", "example.net", "example.org"]
             .iter()
             .any(|known| domain == *known || domain.ends_with(&format!(".{known}")))
     };
     for event in events {
-        for name in ["rcpt_to", "raw_rcpt_to", "friendly_from", "msg_from", "mailfrom"] {
+        for name in [
+            "rcpt_to",
+            "raw_rcpt_to",
+            "friendly_from",
+            "msg_from",
+            "mailfrom",
+        ] {
             if let Some(address) = event.get(name).and_then(Value::as_str) {
                 let (_, domain) = address.split_once('@').unwrap();
                 assert!(reserved(domain), "{address}");
@@ -178,7 +196,10 @@ fn a_storm_is_one_subaccount_and_blocks() {
     let during = share(&mut traffic);
     traffic.set_storm(None);
     let after = share(&mut traffic);
-    assert!(before < 30 && during > 800 && after < 60, "{before} {during} {after}");
+    assert!(
+        before < 30 && during > 800 && after < 60,
+        "{before} {during} {after}"
+    );
 }
 
 #[test]
@@ -186,7 +207,10 @@ fn only_the_types_asked_for_come_in_turn() {
     let types = [EventType::Bounce, EventType::SmsStatus];
     let batch = Traffic::new(9, start()).only(&types).next_batch(5);
     let names: Vec<&str> = batch.keys.iter().map(|key| key.event_type.name()).collect();
-    assert_eq!(names, ["bounce", "sms_status", "bounce", "sms_status", "bounce"]);
+    assert_eq!(
+        names,
+        ["bounce", "sms_status", "bounce", "sms_status", "bounce"]
+    );
     let live = Traffic::new(9, start()).only(&[]).next_batch(5);
     assert_eq!(live.body, Traffic::new(9, start()).next_batch(5).body);
 }
@@ -206,9 +230,7 @@ fn the_clock_follows_the_gap() {
 
 #[test]
 fn the_old_style_has_numbers_and_flags_in_text() {
-    let mut traffic = Traffic::new(11, start())
-        .all_types()
-        .with_style(Style::Old);
+    let mut traffic = Traffic::new(11, start()).all_types().with_style(Style::Old);
     for event in events_of(&traffic.next_batch(54)) {
         assert!(event["timestamp"].is_u64());
         assert!(event["subaccount_id"].is_u64());

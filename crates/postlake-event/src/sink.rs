@@ -1,0 +1,78 @@
+//! The sink port: a destination that reads the lake's log, version by version.
+
+use std::error::Error;
+use std::fmt;
+
+use arrow::array::RecordBatch;
+use async_trait::async_trait;
+
+use crate::schema::Table;
+
+/// What one version of a table brought.
+#[derive(Clone, Copy, Debug)]
+pub struct Delivery<'a> {
+    /// The table.
+    pub table: Table,
+    /// The table's version.
+    pub version: u64,
+    /// The rows of that version, in the table's columns; never empty of rows.
+    pub rows: &'a [RecordBatch],
+}
+
+/// A destination for rows.
+///
+/// Versions arrive in order. A version may arrive again after a crash: delivering it twice has the
+/// effect of delivering it once.
+#[async_trait]
+pub trait Sink: fmt::Debug + Send + Sync {
+    /// The sink's name in configuration, logs and metrics.
+    fn name(&self) -> &str;
+
+    /// The tables that it wants.
+    fn tables(&self) -> &[Table];
+
+    /// The last version of `table` whose rows it holds; `None` before the first.
+    ///
+    /// # Errors
+    /// When the destination does not answer.
+    async fn checkpoint(&self, table: Table) -> Result<Option<u64>, SinkError>;
+
+    /// Writes the rows and moves the checkpoint. On `Ok` both are durable at the destination; on
+    /// `Err` either may be there, and the same delivery comes again.
+    ///
+    /// # Errors
+    /// When the destination does not take them.
+    async fn deliver(&self, delivery: Delivery<'_>) -> Result<(), SinkError>;
+}
+
+/// A destination did not take or give what was asked.
+#[derive(Debug)]
+pub struct SinkError {
+    doing: String,
+    source: Box<dyn Error + Send + Sync>,
+}
+
+impl SinkError {
+    /// An error with what was being done and its cause.
+    pub fn new(
+        doing: impl Into<String>,
+        source: impl Into<Box<dyn Error + Send + Sync>>,
+    ) -> SinkError {
+        SinkError {
+            doing: doing.into(),
+            source: source.into(),
+        }
+    }
+}
+
+impl fmt::Display for SinkError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.doing)
+    }
+}
+
+impl Error for SinkError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(self.source.as_ref())
+    }
+}

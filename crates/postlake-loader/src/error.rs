@@ -1,0 +1,42 @@
+//! What can go wrong in a pass.
+
+use postlake_event::sink::SinkError;
+use postlake_lake::{ErrorKind, LakeError};
+use postlake_raw::{ListError, ReadError};
+
+/// Why a pass or a delivery did not complete. Nothing is lost by any of these: what was committed
+/// stands, and the next pass goes on from there.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The raw store cannot be listed.
+    #[error("list the raw segments")]
+    List(#[source] ListError),
+    /// A segment that was listed cannot be read at present.
+    #[error("read a raw segment")]
+    Read(#[source] ReadError),
+    /// The lake refused or does not answer.
+    #[error("load into the lake")]
+    Lake(#[source] LakeError),
+    /// A query of the lake's own tables failed.
+    #[error("look up what the lake holds")]
+    LookUp(#[source] datafusion::error::DataFusionError),
+    /// Columns could not be built: a defect.
+    #[error("build the rows of a pass")]
+    Rows(#[source] arrow::error::ArrowError),
+    /// A sink refused or does not answer.
+    #[error("deliver to the sink {name}")]
+    Sink {
+        /// The sink's name.
+        name: String,
+        /// What it said.
+        #[source]
+        source: SinkError,
+    },
+}
+
+impl LoadError {
+    /// True if another loader was faster: the next pass starts from what it wrote.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, LoadError::Lake(error) if error.kind() == ErrorKind::Conflict)
+    }
+}

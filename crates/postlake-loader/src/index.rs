@@ -1,0 +1,230 @@
+//! What the lake already holds, by key: the memory behind "effectively once".
+//!
+//! A key holds the day of its row (the event's own second, an alert's `triggered_at`), so equal keys
+//! lie in one partition. The index reads the keys of a day when the first row of that day comes and
+//! keeps the days in use: mostly today and yesterday. A duplicate of months ago makes it read that
+//! one partition again: it costs a read, never a wrong answer. Days that were not used for longest
+//! are let go when the index passes its limit.
+//!
+//! Rows without a usable time lie on the day they were received, which a resend changes; their keys
+//! are kept together in one set over all days.
+
+use std::collections::{HashMap, HashSet};
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::TimestampMicrosecondType;
+use datafusion::prelude::SessionContext;
+use futures::TryStreamExt as _;
+use postlake_event::decode::{Identity, UNDATED_FLAG};
+use postlake_event::key::{EventTime, Key};
+use postlake_event::schema::Table;
+use postlake_lake::LakeTable;
+
+use crate::error::LoadError;
+
+/// Keys that are held at most before days are let go; about 40 bytes each.
+pub const DEFAULT_KEY_LIMIT: usize = 4_000_000;
+
+/// A part of a table whose keys are read together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Shelf {
+    Day(i32),
+    Undated,
+}
+
+impl Shelf {
+    fn of(identity: &Identity) -> Shelf {
+        if identity.undated {
+            Shelf::Undated
+        } else {
+            Shelf::Day(identity.day)
+        }
+    }
+}
+
+/// The keys of one table, as far as they are in memory.
+#[derive(Debug)]
+pub(crate) struct KeyIndex {
+    table: Table,
+    shelves: HashMap<Shelf, (HashSet<Key>, u64)>,
+    limit: usize,
+    pass: u64,
+}
+
+impl KeyIndex {
+    pub(crate) fn new(table: Table, limit: usize) -> KeyIndex {
+        KeyIndex {
+            table,
+            shelves: HashMap::new(),
+            limit,
+            pass: 0,
+        }
+    }
+
+    /// Has the keys of every partition that these rows touch in memory. `lake` must be the version
+    /// that the pass will commit on.
+    pub(crate) async fn prepare(
+        &mut self,
+        lake: &LakeTable,
+        rows: &[Identity],
+    ) -> Result<(), LoadError> {
+        self.pass += 1;
+        let mut wanted: Vec<Shelf> = rows.iter().map(Shelf::of).collect();
+        wanted.sort_unstable_by_key(|shelf| match shelf {
+            Shelf::Undated => i32::MIN,
+            Shelf::Day(day) => *day,
+        });
+        wanted.dedup();
+        for shelf in wanted {
+            match self.shelves.get_mut(&shelf) {
+                Some((_, used)) => *used = self.pass,
+                None => {
+                    let keys = read_keys(lake, self.table, shelf).await?;
+                    self.shelves.insert(shelf, (keys, self.pass));
+                }
+            }
+        }
+        self.let_go();
+        Ok(())
+    }
+
+    /// Notes the row's key; true if it was not there before.
+    pub(crate) fn insert(&mut self, identity: &Identity) -> bool {
+        let (keys, _) = self.shelves.entry(Shelf::of(identity)).or_default();
+        keys.insert(identity.key)
+    }
+
+    /// Forgets the days that were not used for longest, never those of the current pass.
+    fn let_go(&mut self) {
+        let mut held: usize = self.shelves.values().map(|(keys, _)| keys.len()).sum();
+        let mut idle: Vec<_> = self
+            .shelves
+            .iter()
+            .filter(|(_, (_, used))| *used < self.pass)
+            .map(|(shelf, (keys, used))| (*used, *shelf, keys.len()))
+            .collect();
+        idle.sort_unstable_by_key(|(used, _, _)| *used);
+        for (_, shelf, keys) in idle {
+            if held <= self.limit {
+                return;
+            }
+            self.shelves.remove(&shelf);
+            held -= keys;
+        }
+    }
+}
+
+async fn read_keys(
+    lake: &LakeTable,
+    table: Table,
+    shelf: Shelf,
+) -> Result<HashSet<Key>, LoadError> {
+    let session = SessionContext::new();
+    lake.register(&session).await.map_err(LoadError::Lake)?;
+    let sql = key_query(table, shelf);
+    let mut stream = session
+        .sql(&sql)
+        .await
+        .map_err(LoadError::LookUp)?
+        .execute_stream()
+        .await
+        .map_err(LoadError::LookUp)?;
+    let mut keys = HashSet::new();
+    while let Some(batch) = stream.try_next().await.map_err(LoadError::LookUp)? {
+        match table {
+            Table::Alerts => keys.extend(alert_keys(&batch)),
+            _ => keys.extend(event_keys(&batch, shelf)),
+        }
+    }
+    Ok(keys)
+}
+
+/// The columns that keys are made of, as plain text and numbers.
+fn key_query(table: Table, shelf: Shelf) -> String {
+    let columns = match table {
+        Table::Alerts => "arrow_cast(record_id, 'Utf8')",
+        _ => {
+            "arrow_cast(event_class, 'Utf8'), arrow_cast(type, 'Utf8'), arrow_cast(event_id, 'Utf8'), \
+             arrow_cast(event_hash, 'Utf8'), event_at, arrow_cast(timestamp, 'Utf8')"
+        }
+    };
+    let undated = match table {
+        Table::Alerts => "strpos(coalesce(flags, ''), 'triggered_at') > 0".to_owned(),
+        _ => format!("starts_with(coalesce(flags, ''), '{UNDATED_FLAG}')"),
+    };
+    let name = table.name();
+    match shelf {
+        Shelf::Undated => format!("SELECT {columns} FROM {name} WHERE {undated}"),
+        Shelf::Day(day) => {
+            let partition = table.partition_column();
+            format!(
+                "SELECT {columns} FROM {name} \
+                 WHERE {partition} = arrow_cast({day}, 'Date32') AND NOT ({undated})"
+            )
+        }
+    }
+}
+
+fn alert_keys(batch: &RecordBatch) -> Vec<Key> {
+    let ids = batch.column(0).as_string::<i32>();
+    ids.iter().flatten().map(Key::of_record).collect()
+}
+
+fn event_keys(batch: &RecordBatch, shelf: Shelf) -> Vec<Key> {
+    let text = |column: usize| batch.column(column).as_string::<i32>();
+    let (class, event_type, id, hash, timestamp) = (text(0), text(1), text(2), text(3), text(5));
+    let event_at = batch.column(4).as_primitive::<TimestampMicrosecondType>();
+    (0..batch.num_rows())
+        .map(|row| {
+            if id.is_null(row) {
+                return Key::of_hash(hash.value(row));
+            }
+            let time = match shelf {
+                Shelf::Day(_) => EventTime::Micros(event_at.value(row)),
+                Shelf::Undated if timestamp.is_null(row) => EventTime::Unreadable(""),
+                Shelf::Undated => EventTime::Unreadable(timestamp.value(row)),
+            };
+            let event_type = event_type.is_valid(row).then(|| event_type.value(row));
+            Key::of_event(class.value(row), event_type, id.value(row), time)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(key: u128, day: i32) -> Identity {
+        Identity {
+            key: Key(key),
+            day,
+            undated: false,
+            batch: 0,
+            item_index: 0,
+        }
+    }
+
+    #[test]
+    fn a_key_is_new_once() {
+        let mut index = KeyIndex::new(Table::Events, 10);
+        assert!(index.insert(&identity(1, 5)));
+        assert!(!index.insert(&identity(1, 5)));
+        assert!(index.insert(&Identity { undated: true, ..identity(1, 5) }));
+    }
+
+    #[test]
+    fn idle_days_are_let_go_beyond_the_limit() {
+        let mut index = KeyIndex::new(Table::Events, 3);
+        for key in 0..3 {
+            index.insert(&identity(key, 1));
+            index.insert(&identity(key, 2));
+        }
+        index.pass = 2;
+        for (shelf, (_, used)) in &mut index.shelves {
+            *used = if *shelf == Shelf::Day(2) { 2 } else { 1 };
+        }
+        index.let_go();
+        assert!(!index.shelves.contains_key(&Shelf::Day(1)));
+        assert!(index.shelves.contains_key(&Shelf::Day(2)));
+    }
+}

@@ -1,0 +1,268 @@
+//! Passes over a real lake in a temporary directory.
+
+use std::collections::BTreeMap;
+
+use arrow::array::AsArray;
+use arrow::datatypes::Int64Type;
+use bytes::Bytes;
+use chrono::{DateTime, TimeZone, Utc};
+use object_store::memory::InMemory;
+use postlake_lake::DataUrl;
+use postlake_raw::clock::ManualClock;
+use postlake_raw::{SegmentNumber, SourceKind, segment};
+use tempfile::TempDir;
+
+use super::*;
+
+struct World {
+    raw: RawStore,
+    lake: Lake,
+    clock: Arc<ManualClock>,
+    stream: StreamName,
+    next: u64,
+    _directory: TempDir,
+}
+
+fn noon() -> DateTime<Utc> {
+    Utc.with_ymd_and_hms(2026, 3, 1, 12, 0, 0).unwrap()
+}
+
+impl World {
+    fn new() -> World {
+        let directory = TempDir::new().unwrap();
+        let url = DataUrl::parse(directory.path().to_str().unwrap()).unwrap();
+        World {
+            raw: RawStore::new(Arc::new(InMemory::new())),
+            lake: Lake::open(&url).unwrap(),
+            clock: Arc::new(ManualClock::new(noon())),
+            stream: StreamName::from_parts(noon(), 7),
+            next: 1,
+            _directory: directory,
+        }
+    }
+
+    fn loader(&self) -> Loader {
+        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        Loader::new(self.raw.clone(), self.lake.clone(), clock, PassLimits::default())
+    }
+
+    fn key(&self, number: u64) -> SegmentKey {
+        SegmentKey::new(self.stream.clone(), SegmentNumber::new(number).unwrap())
+    }
+
+    async fn land(&mut self, bodies: &[&str]) -> SegmentKey {
+        let batches: Vec<_> = bodies
+            .iter()
+            .map(|body| {
+                let body = Bytes::copy_from_slice(body.as_bytes());
+                Batch::new(SourceKind::Event, noon(), Some("id".to_owned()), Vec::new(), body)
+            })
+            .collect();
+        let key = self.key(self.next);
+        let bytes = segment::encode(&key, &batches).unwrap();
+        self.raw.land(&key, bytes).await.unwrap();
+        self.next += 1;
+        key
+    }
+
+    async fn number(&self, sql: &str) -> i64 {
+        let session = SessionContext::new();
+        for table in Table::ALL {
+            self.lake.table(table).await.unwrap().unwrap().register(&session).await.unwrap();
+        }
+        let rows = session.sql(sql).await.unwrap().collect().await.unwrap();
+        rows[0].column(0).as_primitive::<Int64Type>().value(0)
+    }
+
+    #[track_caller]
+    fn counts(&self) -> impl Future<Output = [i64; 4]> {
+        async {
+            let mut counts = [0; 4];
+            for (count, table) in counts.iter_mut().zip(Table::ALL) {
+                *count = self.number(&format!("SELECT count(*) FROM {}", table.name())).await;
+            }
+            counts
+        }
+    }
+
+    async fn books_balance(&self) {
+        for (column, table) in [("events", "events"), ("alerts", "alerts"), ("rejects", "quarantine")] {
+            let sum = self.number(&format!("SELECT coalesce(sum({column}), 0) FROM batches")).await;
+            let rows = self.number(&format!("SELECT count(*) FROM {table}")).await;
+            assert_eq!(sum, rows, "{table}");
+        }
+        let sql = "SELECT count(*) FROM batches WHERE items <> events + alerts + duplicates + rejects";
+        assert_eq!(self.number(sql).await, 0);
+    }
+}
+
+fn event(id: u64) -> String {
+    format!(r#"{{"msys":{{"message_event":{{"type":"delivery","event_id":"{id}","timestamp":"1460989507"}}}}}}"#)
+}
+
+fn undated(id: u64) -> String {
+    format!(r#"{{"msys":{{"message_event":{{"type":"delivery","event_id":"{id}","timestamp":"never"}}}}}}"#)
+}
+
+fn body(items: &[String]) -> String {
+    format!("[{}]", items.join(","))
+}
+
+const ALERT: &str = r#"[{"alert_id":1,"metric":"health_score","triggered_value":40,"triggered_at":"2019-06-01T14:48:00.000Z","filters":{"subaccount_id":0}}]"#;
+
+#[tokio::test]
+async fn rows_rejects_duplicates_and_accounts_arrive_in_their_tables() {
+    let mut world = World::new();
+    let mixed = body(&[event(1), "{}".to_owned(), event(1), event(2)]);
+    world.land(&[&mixed, "not json", "[]", ALERT]).await;
+    world.land(&[ALERT]).await;
+    let report = world.loader().pass().await.unwrap();
+    let expected = PassReport {
+        segments: 2,
+        batches: 5,
+        items: 7,
+        events: 2,
+        alerts: 1,
+        duplicates: 2,
+        rejects: 2,
+        ..PassReport::default()
+    };
+    assert_eq!(report, expected);
+    assert_eq!(world.counts().await, [2, 1, 2, 5]);
+    world.books_balance().await;
+}
+
+#[tokio::test]
+async fn a_pass_without_new_segments_commits_nothing() {
+    let mut world = World::new();
+    world.land(&[&body(&[event(1)])]).await;
+    let mut loader = world.loader();
+    loader.pass().await.unwrap();
+    let version = world.lake.table(Table::Events).await.unwrap().unwrap().version();
+    assert_eq!(loader.pass().await.unwrap(), PassReport::default());
+    assert_eq!(world.loader().pass().await.unwrap(), PassReport::default());
+    assert_eq!(world.lake.table(Table::Events).await.unwrap().unwrap().version(), version);
+}
+
+#[tokio::test]
+async fn resends_change_no_row_across_passes_restarts_and_streams() {
+    let mut world = World::new();
+    let batch = body(&[event(1), event(2), undated(3)]);
+    world.land(&[&batch, ALERT]).await;
+    let mut loader = world.loader();
+    loader.pass().await.unwrap();
+    world.land(&[&batch, ALERT]).await;
+    assert_eq!(loader.pass().await.unwrap().duplicates, 4);
+    // Another process on another day, another receiver's stream.
+    world.clock.set(noon() + chrono::Days::new(40));
+    world.stream = StreamName::from_parts(noon() + chrono::Days::new(40), 8);
+    world.next = 1;
+    world.land(&[&batch, ALERT]).await;
+    assert_eq!(world.loader().pass().await.unwrap().duplicates, 4);
+    assert_eq!(world.counts().await, [3, 1, 0, 6]);
+    world.books_balance().await;
+}
+
+/// What a pass leaves behind that is cut off after its first tables: they are ahead of `batches`.
+async fn cut_off_after(world: &mut World, tables: &[Table], items: &[String]) {
+    let mut ahead = Loader::new(
+        world.raw.clone(),
+        world.lake.clone(),
+        Arc::clone(&world.clock) as Arc<dyn Clock>,
+        PassLimits::default(),
+    );
+    let mut open = ahead.open_lake().await.unwrap();
+    let key = world.land(&[&body(items), "broken", ALERT]).await;
+    let mut work = Work::default();
+    work.take(&ahead.raw, &key).await.unwrap();
+    let decoded = work.decoder.finish().unwrap();
+    for table in tables {
+        let rows = match table {
+            Table::Events => decoded.events.clone(),
+            Table::Alerts => decoded.alerts.clone(),
+            _ => decoded.quarantine.clone(),
+        };
+        let positions: BTreeMap<_, _> = work.positions.clone();
+        open.tables.append(*table, vec![rows], &positions).await.unwrap();
+    }
+    ahead.open = None;
+}
+
+#[tokio::test]
+async fn a_pass_cut_off_between_two_tables_is_completed_with_right_accounts() {
+    let order = [Table::Events, Table::Alerts, Table::Quarantine];
+    for reached in 0..=order.len() {
+        let mut world = World::new();
+        world.land(&[&body(&[event(9)])]).await;
+        world.loader().pass().await.unwrap();
+        cut_off_after(&mut world, &order[..reached], &[event(1), event(2)]).await;
+        let report = world.loader().pass().await.unwrap();
+        let found = (report.events, report.alerts, report.duplicates, report.rejects);
+        assert_eq!(found, (2, 1, 0, 1), "cut off after {reached} tables");
+        assert_eq!(world.counts().await, [3, 1, 1, 4]);
+        world.books_balance().await;
+    }
+}
+
+#[tokio::test]
+async fn two_loaders_on_one_backlog_double_nothing() {
+    let mut world = World::new();
+    world.land(&[&body(&[event(1)])]).await;
+    let (mut one, mut two) = (world.loader(), world.loader());
+    one.pass().await.unwrap();
+    two.pass().await.unwrap();
+    world.land(&[&body(&[event(1), event(2)])]).await;
+    one.pass().await.unwrap();
+    // The second still believes in the state before: it is turned back, and right the next time.
+    let error = two.pass().await.unwrap_err();
+    assert!(error.is_conflict(), "{error:?}");
+    assert_eq!(two.pass().await.unwrap(), PassReport::default());
+    assert_eq!(world.counts().await, [2, 0, 0, 2]);
+    world.books_balance().await;
+}
+
+#[tokio::test]
+async fn a_batch_id_that_comes_with_other_bytes_is_kept_and_flagged() {
+    let mut world = World::new();
+    world.land(&[&body(&[event(1)])]).await;
+    world.loader().pass().await.unwrap();
+    world.land(&[&body(&[event(1)]), &body(&[event(2)])]).await;
+    world.loader().pass().await.unwrap();
+    let sql = "SELECT count(*) FROM batches WHERE flags = 'batch_id_reused'";
+    assert_eq!(world.number(sql).await, 1);
+    assert_eq!(world.counts().await, [2, 0, 0, 3]);
+}
+
+#[tokio::test]
+async fn a_damaged_segment_is_quarantined_and_the_next_ones_load() {
+    let mut world = World::new();
+    let key = world.key(1);
+    world.raw.land(&key, Bytes::from_static(b"garbage")).await.unwrap();
+    world.next = 2;
+    world.land(&[&body(&[event(1)])]).await;
+    let report = world.loader().pass().await.unwrap();
+    assert_eq!((report.damaged_segments, report.events), (1, 1));
+    assert_eq!(world.counts().await, [1, 0, 1, 1]);
+    assert_eq!(world.loader().pass().await.unwrap(), PassReport::default());
+}
+
+#[tokio::test]
+async fn limits_cut_a_pass_and_say_so() {
+    let mut world = World::new();
+    for id in 0..5 {
+        world.land(&[&body(&[event(id)])]).await;
+    }
+    let limits = PassLimits { segments: 2, ..PassLimits::default() };
+    let clock = Arc::clone(&world.clock) as Arc<dyn Clock>;
+    let mut loader = Loader::new(world.raw.clone(), world.lake.clone(), clock, limits);
+    let mut segments = Vec::new();
+    loop {
+        let report = loader.pass().await.unwrap();
+        segments.push(report.segments);
+        if !report.more {
+            break;
+        }
+    }
+    assert_eq!(segments, [2, 2, 1]);
+    assert_eq!(world.counts().await, [5, 0, 0, 5]);
+}
