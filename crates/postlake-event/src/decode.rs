@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 
 use crate::body;
 use crate::key::Key;
-use crate::split::{Item, MAX_DEPTH, Shape, split};
+use crate::split::{Item, MAX_DEPTH, Shape, split, split_part};
 
 mod alert;
 mod columns;
@@ -99,6 +99,21 @@ pub struct Decoded {
     pub counts: Vec<Counts>,
 }
 
+/// How far a stream of bodies has been decoded.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stream {
+    inside: bool,
+    offset: usize,
+    items: i64,
+}
+
+impl Stream {
+    /// Bytes decoded so far.
+    pub fn offset(&self) -> usize {
+        self.offset
+    }
+}
+
 /// Turns batches into rows and rejects.
 #[derive(Debug, Default)]
 pub struct Decoder {
@@ -138,6 +153,30 @@ impl Decoder {
         );
         self.counts.push(counts);
         counts
+    }
+
+    /// Decodes the items that lie whole in `input.body`, a piece of a stream of bodies, and returns how
+    /// many bytes of it they take up: the caller puts the rest before the next piece. With `at_end`
+    /// everything is taken. Offsets of rejects count from the begin of the stream.
+    pub fn decode_part(
+        &mut self,
+        input: &BatchInput<'_>,
+        stream: &mut Stream,
+        at_end: bool,
+    ) -> (usize, Counts) {
+        let mut counts = Counts::default();
+        let (items, consumed) = split_part(input.body, &mut stream.inside, at_end);
+        for item in items {
+            let in_stream = Item {
+                offset: item.offset + stream.offset,
+                ..item
+            };
+            self.decode_item(input, &in_stream, stream.items, &mut counts);
+            stream.items += 1;
+        }
+        stream.offset += consumed;
+        self.counts.push(counts);
+        (consumed, counts)
     }
 
     /// The rows of all batches so far; the decoder is empty afterwards.

@@ -31,6 +31,83 @@ pub(crate) enum Shape<'a> {
     Array { items: Vec<Item<'a>>, closed: bool },
 }
 
+/// The items of a stream of arrays as far as they lie whole in `buffer`, and how many bytes of it they
+/// take up. `inside` tells whether the buffer begins within an array, and is kept up to date. At the
+/// end of the stream what is left over is an item, whatever it is.
+///
+/// Bodies may follow one another, with or without white space; outside arrays a line is an item.
+pub(crate) fn split_part<'a>(
+    buffer: &'a [u8],
+    inside: &mut bool,
+    at_end: bool,
+) -> (Vec<Item<'a>>, usize) {
+    let mut items = Vec::new();
+    let mut at = 0;
+    loop {
+        if *inside {
+            let cut = cut_array(buffer, at, &mut items);
+            if let Some(end) = cut.closed {
+                (at, *inside) = (end, false);
+                continue;
+            }
+            if at_end {
+                push(buffer, &mut items, cut.item_start, buffer.len(), cut.depth);
+                return (items, buffer.len());
+            }
+            return (items, cut.item_start);
+        }
+        let blank = buffer.get(at..).unwrap_or_default();
+        let lead = blank.iter().take_while(|byte| is_space(**byte)).count();
+        at += lead;
+        match buffer.get(at) {
+            None => return (items, buffer.len()),
+            Some(b'[') => (at, *inside) = (at + 1, true),
+            Some(_) => match line_end(buffer, at) {
+                Some(end) => {
+                    items.push(trimmed(buffer, at, end, depth_of(buffer, at, end)));
+                    at = end;
+                }
+                None if at_end => {
+                    let depth = depth_of(buffer, at, buffer.len());
+                    items.push(trimmed(buffer, at, buffer.len(), depth));
+                    return (items, buffer.len());
+                }
+                None => return (items, at),
+            },
+        }
+    }
+}
+
+/// The next line feed outside of strings, from `at` on.
+fn line_end(buffer: &[u8], mut at: usize) -> Option<usize> {
+    while let Some(byte) = buffer.get(at) {
+        match byte {
+            b'"' => at = string_end(buffer, at + 1),
+            b'\n' => return Some(at),
+            _ => {}
+        }
+        at += 1;
+    }
+    None
+}
+
+fn depth_of(buffer: &[u8], mut at: usize, end: usize) -> u32 {
+    let (mut depth, mut deepest) = (0_u32, 0_u32);
+    while at < end {
+        match buffer.get(at) {
+            Some(b'"') => at = string_end(buffer, at + 1),
+            Some(b'{' | b'[') => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            Some(b'}' | b']') => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        at += 1;
+    }
+    deepest
+}
+
 /// Cuts `body` into items. Linear in its length; allocates only the list of items.
 pub(crate) fn split(body: &[u8]) -> Shape<'_> {
     let Some(start) = body.iter().position(|byte| !is_space(*byte)) else {
@@ -40,69 +117,76 @@ pub(crate) fn split(body: &[u8]) -> Shape<'_> {
     if body.get(start) != Some(&b'[') {
         return Shape::NotAnArray(whole);
     }
-    Splitter {
-        body,
-        items: Vec::new(),
+    let mut items = Vec::new();
+    let cut = cut_array(body, start + 1, &mut items);
+    match cut.closed {
+        Some(end) => {
+            // Bytes after the array's end are an item of their own.
+            push(body, &mut items, end, body.len(), 0);
+        }
+        None => push(body, &mut items, cut.item_start, body.len(), cut.depth),
     }
-    .run(start + 1)
+    Shape::Array {
+        items,
+        closed: cut.closed.is_some(),
+    }
 }
 
-struct Splitter<'a> {
-    body: &'a [u8],
-    items: Vec<Item<'a>>,
+/// Where the cutting of an array stopped.
+struct Cut {
+    /// Behind the array's last bracket, if it was there.
+    closed: Option<usize>,
+    /// Begin of the item that is not complete.
+    item_start: usize,
+    /// How deep that item nests so far.
+    depth: u32,
 }
 
-impl<'a> Splitter<'a> {
-    fn run(mut self, mut at: usize) -> Shape<'a> {
-        let mut item_start = at;
-        let (mut depth, mut deepest) = (0_u32, 0_u32);
-        let mut after_comma = false;
-        while let Some(byte) = self.body.get(at) {
-            match byte {
-                b'"' => at = string_end(self.body, at + 1),
-                b'{' | b'[' => {
-                    depth += 1;
-                    deepest = deepest.max(depth);
-                }
-                b'}' | b']' if depth > 0 => depth -= 1,
-                b']' => {
-                    self.push(item_start, at, deepest, after_comma);
-                    return self.finish(at + 1);
-                }
-                b',' if depth == 0 => {
-                    self.push(item_start, at, deepest, true);
-                    (item_start, deepest, after_comma) = (at + 1, 0, true);
-                }
-                _ => {}
+/// Adds the items of the array that `at` lies in, up to its end or the end of the bytes.
+fn cut_array<'a>(body: &'a [u8], mut at: usize, items: &mut Vec<Item<'a>>) -> Cut {
+    let mut item_start = at;
+    let (mut depth, mut deepest) = (0_u32, 0_u32);
+    let mut after_comma = false;
+    while let Some(byte) = body.get(at) {
+        match byte {
+            b'"' => at = string_end(body, at + 1),
+            b'{' | b'[' => {
+                depth += 1;
+                deepest = deepest.max(depth);
             }
-            at += 1;
+            b'}' | b']' if depth > 0 => depth -= 1,
+            b']' => {
+                if after_comma {
+                    items.push(trimmed(body, item_start, at, deepest));
+                } else {
+                    push(body, items, item_start, at, deepest);
+                }
+                return Cut {
+                    closed: Some(at + 1),
+                    item_start: at + 1,
+                    depth: 0,
+                };
+            }
+            b',' if depth == 0 => {
+                items.push(trimmed(body, item_start, at, deepest));
+                (item_start, deepest, after_comma) = (at + 1, 0, true);
+            }
+            _ => {}
         }
-        self.push(item_start, self.body.len(), deepest, false);
-        Shape::Array {
-            items: self.items,
-            closed: false,
-        }
+        at += 1;
     }
-
-    /// Adds the item between two cuts. An empty piece counts only where a comma says that there
-    /// should have been one (`[1,,2]`, `[1,]`), not in `[]`.
-    fn push(&mut self, start: usize, end: usize, depth: u32, wanted: bool) {
-        let item = trimmed(self.body, start, end, depth);
-        if wanted || !item.bytes.is_empty() {
-            self.items.push(item);
-        }
+    Cut {
+        closed: None,
+        item_start,
+        depth: deepest,
     }
+}
 
-    /// Bytes after the array's end are an item of their own.
-    fn finish(mut self, end: usize) -> Shape<'a> {
-        let rest = trimmed(self.body, end, self.body.len(), 0);
-        if !rest.bytes.is_empty() {
-            self.items.push(rest);
-        }
-        Shape::Array {
-            items: self.items,
-            closed: true,
-        }
+/// Adds a piece unless it is blank: no comma says that there should have been an item.
+fn push<'a>(body: &'a [u8], items: &mut Vec<Item<'a>>, start: usize, end: usize, depth: u32) {
+    let item = trimmed(body, start, end, depth);
+    if !item.bytes.is_empty() {
+        items.push(item);
     }
 }
 
@@ -191,6 +275,36 @@ mod tests {
         assert!(closed);
         let depths: Vec<_> = items.iter().map(|item| item.depth).collect();
         assert_eq!(depths, [0, 2, 3]);
+    }
+
+    /// The items of a stream that arrives in pieces of `size` bytes.
+    fn in_pieces(stream: &str, size: usize) -> Vec<String> {
+        let (mut buffer, mut inside, mut found) = (Vec::new(), false, Vec::new());
+        let mut pieces = stream.as_bytes().chunks(size).peekable();
+        while let Some(piece) = pieces.next() {
+            buffer.extend_from_slice(piece);
+            let (items, consumed) = split_part(&buffer, &mut inside, pieces.peek().is_none());
+            found.extend(items.iter().map(|item| String::from_utf8_lossy(item.bytes).into_owned()));
+            buffer.drain(..consumed);
+        }
+        found
+    }
+
+    #[test]
+    fn a_stream_has_the_same_items_however_it_is_cut() {
+        let cases: [(&str, &[&str]); 6] = [
+            ("[1, {\"a\":[2]} ,\"x,]\"]", &["1", "{\"a\":[2]}", "\"x,]\""]),
+            ("[1]\n[2] [3,4]", &["1", "2", "3", "4"]),
+            ("{\"a\":1}\n{\"b\":2}\n", &["{\"a\":1}", "{\"b\":2}"]),
+            ("[1,{\"open\":", &["1", "{\"open\":"]),
+            ("not json", &["not json"]),
+            (" \n ", &[]),
+        ];
+        for (stream, expected) in cases {
+            for size in 1..=stream.len() {
+                assert_eq!(in_pieces(stream, size), expected, "{stream} in pieces of {size}");
+            }
+        }
     }
 
     proptest! {

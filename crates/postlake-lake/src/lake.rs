@@ -7,7 +7,7 @@ use deltalake_core::kernel::StructType;
 use deltalake_core::kernel::engine::arrow_conversion::TryFromArrow as _;
 use deltalake_core::operations::create::CreateBuilder;
 use deltalake_core::protocol::SaveMode;
-use deltalake_core::{DeltaTable, DeltaTableBuilder, DeltaTableError};
+use deltalake_core::{DeltaTable, DeltaTableBuilder};
 use object_store_lake::ObjectStore;
 use postlake_event::schema::Table;
 
@@ -103,19 +103,20 @@ impl Lake {
     /// # Errors
     /// When the store does not answer or the table's log cannot be read.
     pub async fn table(&self, table: Table) -> Result<Option<LakeTable>, LakeError> {
+        let doing = || format!("open the table {} of {}", table.name(), self.url);
         let mut delta = self.unloaded(table)?;
-        match delta.load().await {
-            Ok(()) => Ok(Some(LakeTable::new(table, delta))),
-            Err(
-                DeltaTableError::NotATable(_)
-                | DeltaTableError::InvalidTableLocation(_)
-                | DeltaTableError::NotInitialized,
-            ) => Ok(None),
-            Err(source) => {
-                let doing = format!("open the table {} of {}", table.name(), self.url);
-                Err(LakeError::delta(doing, source))
-            }
+        let exists = delta
+            .verify_deltatable_existence()
+            .await
+            .map_err(|source| LakeError::delta(doing(), source))?;
+        if !exists {
+            return Ok(None);
         }
+        delta
+            .load()
+            .await
+            .map_err(|source| LakeError::delta(doing(), source))?;
+        Ok(Some(LakeTable::new(table, delta)))
     }
 
     fn unloaded(&self, table: Table) -> Result<DeltaTable, LakeError> {

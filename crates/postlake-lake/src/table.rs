@@ -5,12 +5,15 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use datafusion::catalog::TableProvider;
+use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
 use deltalake_core::DeltaTable;
 use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties};
 use deltalake_core::kernel::{Action, Transaction};
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use deltalake_core::writer::{DeltaWriter, RecordBatchWriter};
+use futures::stream::BoxStream;
+use futures::{StreamExt as _, TryStreamExt as _};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use postlake_event::schema::Table;
@@ -144,20 +147,28 @@ impl LakeTable {
             .map_err(|source| LakeError::new(ErrorKind::Unavailable, doing, source))
     }
 
-    /// Registers the table under its name in a session.
+    /// The answer to a question about this table alone, at this version, as it is read.
     ///
     /// # Errors
-    /// As [`LakeTable::provider`].
-    pub async fn register(&self, session: &SessionContext) -> Result<(), LakeError> {
-        let doing = || format!("register the table {}", self.table.name());
-        let provider = self.provider().await?;
+    /// When the question cannot be planned; a batch is an error when a data file cannot be read.
+    pub async fn select(
+        &self,
+        sql: &str,
+    ) -> Result<BoxStream<'static, Result<RecordBatch, LakeError>>, LakeError> {
+        let name = self.table.name();
+        let failed = move |source: DataFusionError| {
+            LakeError::new(ErrorKind::Unavailable, format!("look up the table {name}"), source)
+        };
+        let session = SessionContext::new();
         self.delta
             .update_datafusion_session(&session.state())
-            .map_err(|source| LakeError::delta(doing(), source))?;
+            .map_err(|source| LakeError::delta(format!("look up the table {name}"), source))?;
         session
-            .register_table(self.table.name(), provider)
-            .map_err(|source| LakeError::new(ErrorKind::Damaged, doing(), source))?;
-        Ok(())
+            .register_table(name, self.provider().await?)
+            .map_err(failed)?;
+        let answer = session.sql(sql).await.map_err(failed)?;
+        let batches = answer.execute_stream().await.map_err(failed)?;
+        Ok(batches.map_err(failed).boxed())
     }
 
     pub(crate) fn delta(&self) -> &DeltaTable {

@@ -17,9 +17,6 @@ pub enum LoadError {
     /// The lake refused or does not answer.
     #[error("load into the lake")]
     Lake(#[source] LakeError),
-    /// A query of the lake's own tables failed.
-    #[error("look up what the lake holds")]
-    LookUp(#[source] datafusion::error::DataFusionError),
     /// Columns could not be built: a defect.
     #[error("build the rows of a pass")]
     Rows(#[source] arrow::error::ArrowError),

@@ -13,7 +13,6 @@ use std::collections::{HashMap, HashSet};
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
-use datafusion::prelude::SessionContext;
 use futures::TryStreamExt as _;
 use postlake_event::decode::{Identity, UNDATED_FLAG};
 use postlake_event::key::{EventTime, Key};
@@ -119,18 +118,10 @@ async fn read_keys(
     table: Table,
     shelf: Shelf,
 ) -> Result<HashSet<Key>, LoadError> {
-    let session = SessionContext::new();
-    lake.register(&session).await.map_err(LoadError::Lake)?;
     let sql = key_query(table, shelf);
-    let mut stream = session
-        .sql(&sql)
-        .await
-        .map_err(LoadError::LookUp)?
-        .execute_stream()
-        .await
-        .map_err(LoadError::LookUp)?;
+    let mut batches = lake.select(&sql).await.map_err(LoadError::Lake)?;
     let mut keys = HashSet::new();
-    while let Some(batch) = stream.try_next().await.map_err(LoadError::LookUp)? {
+    while let Some(batch) = batches.try_next().await.map_err(LoadError::Lake)? {
         match table {
             Table::Alerts => keys.extend(alert_keys(&batch)),
             _ => keys.extend(event_keys(&batch, shelf)),

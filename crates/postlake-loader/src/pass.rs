@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
-use datafusion::prelude::SessionContext;
+use futures::TryStreamExt as _;
 use postlake_event::decode::{BatchInput, Counts, Decoded, Decoder};
 use postlake_event::schema::Table;
 use postlake_lake::{Lake, LakeError};
@@ -373,20 +373,12 @@ impl BatchIds {
         }
         let mut seen = HashMap::new();
         if let Some(lake) = tables.get(Table::Batches) {
-            let session = SessionContext::new();
-            lake.register(&session).await.map_err(LoadError::Lake)?;
             let sql = "SELECT arrow_cast(batch_id, 'Utf8'), arrow_cast(sha256, 'Utf8') FROM batches \
                        WHERE batch_id IS NOT NULL \
                        AND received_date >= (SELECT max(received_date) FROM batches) - INTERVAL '1 day' \
                        LIMIT 250000";
-            let rows = session
-                .sql(sql)
-                .await
-                .map_err(LoadError::LookUp)?
-                .collect()
-                .await
-                .map_err(LoadError::LookUp)?;
-            for batch in &rows {
+            let mut rows = lake.select(sql).await.map_err(LoadError::Lake)?;
+            while let Some(batch) = rows.try_next().await.map_err(LoadError::Lake)? {
                 let ids = batch.column(0).as_string::<i32>().iter().flatten();
                 let hashes = batch.column(1).as_string::<i32>().iter().flatten();
                 seen.extend(ids.zip(hashes).map(|(id, hash)| (id.to_owned(), hash.to_owned())));

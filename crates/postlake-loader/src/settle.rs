@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::Int64Type;
-use datafusion::prelude::SessionContext;
+use futures::TryStreamExt as _;
 use postlake_event::decode::Identity;
 use postlake_event::schema::Table;
 use postlake_lake::LakeTable;
@@ -118,17 +118,15 @@ impl OwnRows {
         if segments.is_empty() {
             return Ok(own);
         }
-        let session = SessionContext::new();
-        lake.register(&session).await.map_err(LoadError::Lake)?;
         for (stream, segment) in segments {
-            own.read_segment(&session, table, &stream, segment).await?;
+            own.read_segment(lake, table, &stream, segment).await?;
         }
         Ok(own)
     }
 
     async fn read_segment(
         &mut self,
-        session: &SessionContext,
+        lake: &LakeTable,
         table: Table,
         stream: &str,
         segment: i64,
@@ -138,14 +136,8 @@ impl OwnRows {
             "SELECT batch_index, item_index FROM {} WHERE stream = '{stream}' AND segment = {segment}",
             table.name()
         );
-        let batches = session
-            .sql(&sql)
-            .await
-            .map_err(LoadError::LookUp)?
-            .collect()
-            .await
-            .map_err(LoadError::LookUp)?;
-        for batch in &batches {
+        let mut batches = lake.select(&sql).await.map_err(LoadError::Lake)?;
+        while let Some(batch) = batches.try_next().await.map_err(LoadError::Lake)? {
             let batch_index = batch.column(0).as_primitive::<Int64Type>();
             let item_index = batch.column(1).as_primitive::<Int64Type>();
             for (batch_index, item_index) in batch_index.values().iter().zip(item_index.values()) {

@@ -1,1 +1,29 @@
-fn main() {}
+//! postlake: SparkPost webhooks and Health Score alerts, durable, in an open lake.
+//!
+//! The commands ([`cli`], [`command`]), the configuration ([`config`]), the parts of a running server
+//! ([`role`]) and the one place that puts concrete parts together ([`wire`]).
+
+mod cli;
+mod command;
+mod config;
+mod role;
+mod wire;
+
+mod banner;
+mod data_lock;
+mod exit;
+mod shutdown;
+mod telemetry;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    telemetry::start(cli.verbose);
+    match command::run(cli.command) {
+        Ok(code) => code,
+        Err(failure) => failure.report(),
+    }
+}

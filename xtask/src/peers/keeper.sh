@@ -19,7 +19,7 @@ without() {
     done
 }
 
-processes= folders=
+processes='' folders=''
 while read -r order what signal; do
     case $order in
     stop) processes="$what:$signal $processes" ;;

@@ -66,11 +66,9 @@ impl World {
     }
 
     async fn number(&self, sql: &str) -> i64 {
-        let session = SessionContext::new();
-        for table in Table::ALL {
-            self.lake.table(table).await.unwrap().unwrap().register(&session).await.unwrap();
-        }
-        let rows = session.sql(sql).await.unwrap().collect().await.unwrap();
+        let table = Table::ALL.into_iter().find(|table| sql.contains(&format!("FROM {}", table.name())));
+        let table = self.lake.table(table.unwrap()).await.unwrap().unwrap();
+        let rows: Vec<_> = table.select(sql).await.unwrap().try_collect().await.unwrap();
         rows[0].column(0).as_primitive::<Int64Type>().value(0)
     }
 

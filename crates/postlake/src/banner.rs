@@ -1,0 +1,48 @@
+//! What a server says when it is ready: where it listens, where the data lies, what is not protected,
+//! and what to enter in SparkPost.
+
+use std::net::SocketAddr;
+
+use postlake_sparkpost::{ALERTS_PATH, EVENTS_PATH};
+
+use crate::config::Settings;
+
+/// Which listeners are open.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Listeners {
+    pub(crate) ingest: Option<SocketAddr>,
+    pub(crate) read: Option<SocketAddr>,
+}
+
+/// The lines for the terminal.
+pub(crate) fn lines(settings: &Settings, listeners: Listeners, loads: bool) -> Vec<String> {
+    let mut lines = vec!["postlake is ready".to_owned()];
+    if let Some(address) = listeners.ingest {
+        lines.push(format!("  webhooks   http://{address}{EVENTS_PATH}"));
+        lines.push(format!("             http://{address}{ALERTS_PATH}"));
+    }
+    if let Some(address) = listeners.read {
+        lines.push(format!("  page       http://{address}/"));
+        lines.push(format!("  api        http://{address}/api/v1/summary"));
+    }
+    lines.push(format!("  data       {}", settings.data));
+    if loads {
+        let interval = settings.load_interval;
+        lines.push(format!("  loading    within {interval:?} of a batch"));
+        for sink in &settings.sinks {
+            lines.push(format!("  sink       {}", sink.name));
+        }
+    }
+    lines.push("not protected: no password and no TLS yet, so every listener is loopback only".to_owned());
+    if let Some(address) = listeners.ingest {
+        lines.push("in SparkPost (through a proxy with TLS in front of this machine):".to_owned());
+        lines.push(format!(
+            "  Webhooks > Create: Target URL https://<your host>{EVENTS_PATH}, authentication None, all events"
+        ));
+        lines.push(format!(
+            "  Alerts > Create, metric Health Score, above 0, any subaccount: Webhook https://<your host>{ALERTS_PATH}"
+        ));
+        lines.push(format!("try it: postlake trigger http://{address}"));
+    }
+    lines
+}

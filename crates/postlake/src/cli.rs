@@ -1,0 +1,231 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use postlake_serve::format::Format;
+use postlake_sparkpost::{Bad, EventType};
+
+/// SparkPost webhooks and Health Score alerts: received durably, loaded into an open lake, answered.
+#[derive(Debug, Parser)]
+#[command(name = "postlake", version, after_help = EXAMPLES)]
+pub(crate) struct Cli {
+    /// Say more on stderr.
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  postlake demo                                  see everything with made-up traffic
+  postlake serve                                 receive, load and serve from ./postlake-data
+  postlake trigger --type bounce --count 350     send a realistic batch to it
+  postlake scores                                who is in trouble, worst first
+  postlake query \"SELECT type, count(*) FROM events GROUP BY type\"
+  postlake convert batch.json --to csv           raw SparkPost JSON without a server";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Receive webhooks, load them into the lake and serve it.
+    Serve(ServeArgs),
+    /// Serve a temporary directory and play SparkPost against it.
+    Demo(DemoArgs),
+    /// Send realistic batches or alerts to a URL.
+    Trigger(TriggerArgs),
+    /// Load what was received and exit.
+    Load(LoadArgs),
+    /// Ask the lake in SQL, without a server.
+    Query(QueryArgs),
+    /// Show the latest Health Score of each subaccount, worst first.
+    Scores(ScoresArgs),
+    /// Turn files of SparkPost JSON into csv, parquet or ndjson, without a server.
+    Convert(ConvertArgs),
+}
+
+/// Where the data lies.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct DataArgs {
+    /// A directory or s3://bucket/prefix [default: ./postlake-data].
+    #[arg(long, value_name = "URL")]
+    pub(crate) data: Option<String>,
+    /// Configuration file [default: postlake.toml, if there is one].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+/// A part of the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RoleName {
+    /// Take webhooks.
+    Receive,
+    /// Load them into the lake and its sinks.
+    Load,
+    /// Serve API and page.
+    Read,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    /// What this process does.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "receive,load,read")]
+    pub(crate) role: Vec<RoleName>,
+    /// Address for webhooks [default: 127.0.0.1:8025].
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) ingest_listen: Option<SocketAddr>,
+    /// Address for API and page [default: 127.0.0.1:8080].
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) read_listen: Option<SocketAddr>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Same seed, same story.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Events a second.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) rate: u32,
+    /// Stop after this time, as 30s or 5m; without it, until Ctrl-C.
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) run_for: Option<Duration>,
+    /// Keep the data here instead of in a temporary directory.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Address for webhooks [default: 127.0.0.1:8025, or a free port].
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) ingest_listen: Option<SocketAddr>,
+    /// Address for API and page [default: 127.0.0.1:8080, or a free port].
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) read_listen: Option<SocketAddr>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_long_help = postlake_sparkpost::catalog::help())]
+pub(crate) struct TriggerArgs {
+    /// Where to send to; without a path, the webhook paths of a postlake server.
+    #[arg(default_value = "http://127.0.0.1:8025")]
+    pub(crate) url: String,
+    /// Event types to send, comma-separated; `all` cycles through the 27 (see --help).
+    #[arg(long = "type", value_name = "TYPE", value_delimiter = ',')]
+    pub(crate) types: Vec<TypeChoice>,
+    /// Send Health Score alerts instead of events.
+    #[arg(long, conflicts_with_all = ["types", "bad"])]
+    pub(crate) alerts: bool,
+    /// Events in a batch.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) count: u32,
+    /// Batches to send.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) batches: u32,
+    /// Send each batch this many times more: same id, same bytes.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) duplicate: u32,
+    /// Send something broken instead: json, envelope, utf8 or huge.
+    #[arg(long, value_name = "KIND", conflicts_with = "types")]
+    pub(crate) bad: Option<Bad>,
+    /// Same seed, same batches [default: another one each time].
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Print the answers as NDJSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A type of event or all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TypeChoice {
+    All,
+    One(EventType),
+}
+
+impl std::str::FromStr for TypeChoice {
+    type Err = postlake_sparkpost::UnknownType;
+
+    fn from_str(text: &str) -> Result<TypeChoice, Self::Err> {
+        if text == "all" {
+            return Ok(TypeChoice::All);
+        }
+        text.parse().map(TypeChoice::One)
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LoadArgs {
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct QueryArgs {
+    /// The question; `-` reads it from stdin.
+    pub(crate) sql: String,
+    /// table, csv, json, ndjson or parquet [default: table on a terminal, else csv].
+    #[arg(short, long)]
+    pub(crate) output: Option<Format>,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ScoresArgs {
+    /// table, csv, json, ndjson or parquet [default: table on a terminal, else csv].
+    #[arg(short, long)]
+    pub(crate) output: Option<Format>,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+}
+
+/// What `convert` writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ConvertFormat {
+    Csv,
+    Parquet,
+    Ndjson,
+}
+
+/// What `convert` picks out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ConvertTable {
+    Events,
+    Alerts,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConvertArgs {
+    /// Files of SparkPost JSON: webhook bodies, one or many one after the other; `-` is stdin.
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// What to write.
+    #[arg(long, value_enum)]
+    pub(crate) to: ConvertFormat,
+    /// Which rows to write.
+    #[arg(long, value_enum, default_value = "events")]
+    pub(crate) table: ConvertTable,
+    /// Where to [default: stdout].
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// `30s`, `5m`, `2h`, or seconds.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = match text.find(|character: char| !character.is_ascii_digit()) {
+        Some(at) => text.split_at(at),
+        None => (text, "s"),
+    };
+    let number: u64 = number
+        .parse()
+        .map_err(|_| format!("`{text}` is not a time; write it as 30s, 5m or 2h"))?;
+    match unit {
+        "ms" => Ok(Duration::from_millis(number)),
+        "s" => Ok(Duration::from_secs(number)),
+        "m" => Ok(Duration::from_secs(number.saturating_mul(60))),
+        "h" => Ok(Duration::from_secs(number.saturating_mul(3600))),
+        _ => Err(format!("`{unit}` is not a unit of time; use ms, s, m or h")),
+    }
+}

@@ -1,0 +1,41 @@
+//! The commands: thin, each calls what a library crate offers.
+
+mod convert;
+mod demo;
+mod load;
+mod output;
+mod query;
+mod scores;
+mod serve;
+mod trigger;
+
+use std::process::ExitCode;
+
+use crate::cli::Command;
+use crate::exit::{Exit, Failure};
+
+/// Runs a command to its end.
+///
+/// # Errors
+/// What the command could not do; the caller says it and exits with its code.
+pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Serve(arguments) => block_on(serve::run(arguments)),
+        Command::Demo(arguments) => block_on(demo::run(arguments)),
+        Command::Trigger(arguments) => block_on(trigger::run(arguments)),
+        Command::Load(arguments) => block_on(load::run(arguments)),
+        Command::Query(arguments) => block_on(query::run(arguments)),
+        Command::Scores(arguments) => block_on(scores::run(arguments)),
+        Command::Convert(arguments) => convert::run(&arguments),
+    }
+}
+
+fn block_on(
+    future: impl Future<Output = Result<ExitCode, Failure>>,
+) -> Result<ExitCode, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| Failure::caused(Exit::Failure, "start the runtime", source))?
+        .block_on(future)
+}

@@ -1,0 +1,67 @@
+//! `postlake load`: one round of passes and deliveries, for cron and for scripts.
+
+use std::process::ExitCode;
+
+use postlake_loader::{PassReport, deliver_pending};
+
+use crate::cli::LoadArgs;
+use crate::command::output::{print, say};
+use crate::config::{Flags, Settings};
+use crate::exit::{Exit, Failure};
+use crate::wire;
+
+/// Passes that another loader may turn back before this one gives up.
+const CONFLICTS: u32 = 20;
+
+pub(crate) async fn run(arguments: LoadArgs) -> Result<ExitCode, Failure> {
+    let settings = Settings::read(&Flags::from(&arguments.data))?;
+    let mut loader = wire::loader(&settings.data)?;
+    let mut total = PassReport::default();
+    let mut conflicts = 0;
+    loop {
+        match loader.pass().await {
+            Ok(report) => {
+                add(&mut total, &report);
+                if !report.more {
+                    break;
+                }
+            }
+            Err(error) if error.is_conflict() && conflicts < CONFLICTS => conflicts += 1,
+            Err(error) => return Err(Failure::caused(Exit::Unavailable, "load", error)),
+        }
+    }
+    let lake = wire::lake(&settings.data)?;
+    for sink in wire::sinks(&settings)? {
+        let delivered = deliver_pending(&lake, sink.as_ref())
+            .await
+            .map_err(|error| Failure::caused(Exit::Unavailable, "deliver", error))?;
+        say(&format!(
+            "sink {}: {} rows in {} versions",
+            sink.name(),
+            delivered.rows,
+            delivered.versions
+        ));
+    }
+    print(&format!(
+        "loaded {} batches from {} segments: {} items = {} events + {} alerts + {} duplicates + {} quarantined",
+        total.batches,
+        total.segments,
+        total.items,
+        total.events,
+        total.alerts,
+        total.duplicates,
+        total.rejects
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn add(total: &mut PassReport, report: &PassReport) {
+    total.segments += report.segments;
+    total.damaged_segments += report.damaged_segments;
+    total.batches += report.batches;
+    total.items += report.items;
+    total.events += report.events;
+    total.alerts += report.alerts;
+    total.duplicates += report.duplicates;
+    total.rejects += report.rejects;
+}

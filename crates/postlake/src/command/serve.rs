@@ -1,0 +1,44 @@
+//! `postlake serve`.
+
+use std::process::ExitCode;
+
+use crate::cli::{RoleName, ServeArgs};
+use crate::command::output::say;
+use crate::config::{Flags, Settings};
+use crate::exit::{Exit, Failure};
+use crate::role::server::Server;
+use crate::role::run_read_process;
+use crate::{banner, shutdown};
+
+pub(crate) async fn run(arguments: ServeArgs) -> Result<ExitCode, Failure> {
+    let flags = Flags {
+        ingest_listen: arguments.ingest_listen,
+        read_listen: arguments.read_listen,
+        ..Flags::from(&arguments.data)
+    };
+    let settings = Settings::read(&flags)?;
+    if arguments.role == [RoleName::Read] {
+        run_read_process(&settings).await?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let stop = shutdown::on_signal()?;
+    let server = Server::start(&settings, &arguments.role).await?;
+    let loads = arguments.role.contains(&RoleName::Load);
+    for line in banner::lines(&settings, server.listeners, loads) {
+        say(&line);
+    }
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = server.died() => {
+            let message = "the receiver cannot go on; start the server again";
+            return Err(Failure::new(Exit::Failure, message));
+        }
+    }
+    say("stopping: requests in flight end, what was received is loaded; once more to stop at once");
+    if server.drain().await {
+        say("stopped; everything received is loaded");
+    } else {
+        say("stopped; what is not loaded yet will be at the next start");
+    }
+    Ok(ExitCode::SUCCESS)
+}

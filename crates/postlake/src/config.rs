@@ -1,0 +1,272 @@
+//! Configuration: defaults, then `postlake.toml`, then the environment, then flags.
+//!
+//! Reading is in two steps: the raw form mirrors the file and refuses unknown keys, the checked form
+//! ([`Settings`]) is what the code uses. All faults are reported at once, each with its key.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use figment::Figment;
+use figment::providers::{Env, Format as _, Toml};
+use figment::value::{Dict, Value};
+use postlake_lake::DataUrl;
+use serde::Deserialize;
+
+use crate::cli::{DataArgs, parse_duration};
+use crate::exit::{Exit, Failure};
+
+const DEFAULT_FILE: &str = "postlake.toml";
+
+/// Every key there is, by section. Sinks are checked by themselves.
+const KNOWN_KEYS: &[(&str, &[&str])] = &[
+    ("store", &["url"]),
+    (
+        "ingest",
+        &["listen", "max_body_bytes", "max_inflight_bytes", "commit_interval"],
+    ),
+    ("read", &["listen"]),
+    ("load", &["interval"]),
+];
+
+/// What the code uses.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) data: DataUrl,
+    pub(crate) ingest_listen: SocketAddr,
+    pub(crate) receiver: postlake_receiver::Config,
+    pub(crate) read_listen: SocketAddr,
+    pub(crate) load_interval: Duration,
+    pub(crate) sinks: Vec<SinkSettings>,
+}
+
+/// A configured sink.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SinkSettings {
+    pub(crate) name: String,
+    #[serde(rename = "type")]
+    pub(crate) kind: SinkKind,
+}
+
+/// What a sink is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum SinkKind {
+    /// CSV files beside the lake.
+    Csv,
+}
+
+/// What flags say; they win over everything else.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Flags {
+    pub(crate) data: Option<String>,
+    pub(crate) file: Option<PathBuf>,
+    pub(crate) ingest_listen: Option<SocketAddr>,
+    pub(crate) read_listen: Option<SocketAddr>,
+}
+
+impl From<&DataArgs> for Flags {
+    fn from(arguments: &DataArgs) -> Flags {
+        Flags {
+            data: arguments.data.clone(),
+            file: arguments.config.clone(),
+            ..Flags::default()
+        }
+    }
+}
+
+impl Settings {
+    /// Reads and checks the configuration.
+    ///
+    /// # Errors
+    /// All faults that there are, each with its key.
+    pub(crate) fn read(flags: &Flags) -> Result<Settings, Failure> {
+        let figment = sources(flags)?;
+        let mut faults = Faults::default();
+        unknown_keys(&figment, &mut faults);
+        let settings = checked(&figment, flags, &mut faults);
+        match settings {
+            Some(settings) if faults.0.is_empty() => Ok(settings),
+            _ => Err(Failure::new(Exit::Config, faults.to_string())),
+        }
+    }
+}
+
+fn sources(flags: &Flags) -> Result<Figment, Failure> {
+    let mut figment = Figment::new();
+    let file = match &flags.file {
+        Some(file) => Some(file.as_path()),
+        None => Some(Path::new(DEFAULT_FILE)).filter(|file| file.is_file()),
+    };
+    if let Some(file) = file {
+        if !file.is_file() {
+            let message = format!("the configuration file {} does not exist", file.display());
+            return Err(Failure::new(Exit::Config, message));
+        }
+        figment = figment.merge(Toml::file_exact(file));
+    }
+    // `POSTLAKE_INGEST__LISTEN` is `listen` under `[ingest]`; other variables are not ours.
+    let environment = Env::prefixed("POSTLAKE_")
+        .filter(|key| key.as_str().contains("__"))
+        .split("__");
+    Ok(figment.merge(environment))
+}
+
+#[derive(Default)]
+struct Faults(Vec<String>);
+
+impl Faults {
+    fn add(&mut self, key: &str, message: impl fmt::Display) {
+        self.0.push(format!("{key}: {message}"));
+    }
+
+    /// The value under `key`, or the default when there is none.
+    fn value<'a, T: Deserialize<'a>>(&mut self, figment: &Figment, key: &str, default: T) -> Option<T> {
+        if figment.find_value(key).is_err() {
+            return Some(default);
+        }
+        match figment.extract_inner(key) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                for error in error {
+                    self.add(key, error.kind);
+                }
+                None
+            }
+        }
+    }
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("the configuration is not right:")?;
+        for fault in &self.0 {
+            write!(formatter, "\n  {fault}")?;
+        }
+        Ok(())
+    }
+}
+
+fn unknown_keys(figment: &Figment, faults: &mut Faults) {
+    let top: Dict = match figment.extract() {
+        Ok(top) => top,
+        Err(error) => {
+            for error in error {
+                faults.add("file", error);
+            }
+            return;
+        }
+    };
+    for (section, value) in &top {
+        if section == "sinks" {
+            continue;
+        }
+        let Some((_, known)) = KNOWN_KEYS.iter().find(|(name, _)| name == section) else {
+            faults.add(section, "there is no such section");
+            continue;
+        };
+        let Value::Dict(_, keys) = value else {
+            faults.add(section, "must be a section");
+            continue;
+        };
+        for key in keys.keys().filter(|key| !known.contains(&key.as_str())) {
+            let message = format!("there is no such key; known are {}", known.join(", "));
+            faults.add(&format!("{section}.{key}"), message);
+        }
+    }
+}
+
+fn checked(figment: &Figment, flags: &Flags, faults: &mut Faults) -> Option<Settings> {
+    let url = faults.value(figment, "store.url", "./postlake-data".to_owned());
+    let url = flags.data.clone().or(url);
+    let data = url.and_then(|url| match DataUrl::parse(&url) {
+        Ok(data) => Some(data),
+        Err(error) => {
+            faults.add("store.url", error);
+            None
+        }
+    });
+    let ingest_listen = address(figment, "ingest.listen", "127.0.0.1:8025", faults);
+    let read_listen = address(figment, "read.listen", "127.0.0.1:8080", faults);
+    let receiver = receiver(figment, faults);
+    let load_interval = duration(figment, "load.interval", Duration::from_secs(2), faults);
+    let sinks = sinks(figment, faults);
+    Some(Settings {
+        data: data?,
+        ingest_listen: flags.ingest_listen.or(ingest_listen)?,
+        receiver: receiver?,
+        read_listen: flags.read_listen.or(read_listen)?,
+        load_interval: load_interval?,
+        sinks: sinks?,
+    })
+}
+
+fn address(figment: &Figment, key: &str, default: &str, faults: &mut Faults) -> Option<SocketAddr> {
+    let text = faults.value(figment, key, default.to_owned())?;
+    match text.parse() {
+        Ok(address) => Some(address),
+        Err(_) => {
+            faults.add(key, format!("`{text}` is not an address such as {default}"));
+            None
+        }
+    }
+}
+
+fn duration(figment: &Figment, key: &str, default: Duration, faults: &mut Faults) -> Option<Duration> {
+    let text = faults.value(figment, key, String::new())?;
+    if text.is_empty() {
+        return Some(default);
+    }
+    match parse_duration(&text) {
+        Ok(duration) => Some(duration),
+        Err(message) => {
+            faults.add(key, message);
+            None
+        }
+    }
+}
+
+fn receiver(figment: &Figment, faults: &mut Faults) -> Option<postlake_receiver::Config> {
+    let usual = postlake_receiver::Config::default();
+    let config = postlake_receiver::Config {
+        max_body_bytes: faults.value(figment, "ingest.max_body_bytes", usual.max_body_bytes)?,
+        max_inflight_bytes: faults.value(
+            figment,
+            "ingest.max_inflight_bytes",
+            usual.max_inflight_bytes,
+        )?,
+        commit_interval: duration(
+            figment,
+            "ingest.commit_interval",
+            usual.commit_interval,
+            faults,
+        )?,
+        ..usual
+    };
+    for fault in config.faults() {
+        faults.add(&format!("ingest.{}", fault.key), &fault);
+    }
+    Some(config)
+}
+
+/// Without `[[sinks]]` there is one: CSV files. `sinks = []` means none.
+fn sinks(figment: &Figment, faults: &mut Faults) -> Option<Vec<SinkSettings>> {
+    let usual = vec![SinkSettings {
+        name: "csv".to_owned(),
+        kind: SinkKind::Csv,
+    }];
+    let sinks = faults.value(figment, "sinks", usual)?;
+    for (index, sink) in sinks.iter().enumerate() {
+        let twin = sinks.iter().take(index).any(|other| other.name == sink.name);
+        if twin {
+            faults.add("sinks", format!("two sinks are named {}", sink.name));
+        }
+    }
+    let csv = sinks.iter().filter(|sink| sink.kind == SinkKind::Csv);
+    if csv.count() > 1 {
+        faults.add("sinks", "there can be one sink of type csv");
+    }
+    Some(sinks)
+}

@@ -1,0 +1,60 @@
+//! One server for a data directory: the second is told which process holds it.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read as _, Seek as _, Write as _};
+use std::path::Path;
+
+use crate::exit::{Exit, Failure};
+
+/// Longest content that is read of a lock file.
+const MAX_LOCK_BYTES: u64 = 64;
+
+/// Held as long as the process lives; the system lets go of it however the process ends.
+#[derive(Debug)]
+pub(crate) struct DataLock {
+    _file: File,
+}
+
+impl DataLock {
+    /// Makes the directory if it is missing and locks it.
+    ///
+    /// # Errors
+    /// When the directory cannot be made or another server holds it.
+    pub(crate) fn take(directory: &Path) -> Result<DataLock, Failure> {
+        let failed = |source| {
+            let doing = format!("use {} as data directory", directory.display());
+            Failure::caused(Exit::CannotCreate, doing, source)
+        };
+        std::fs::create_dir_all(directory).map_err(failed)?;
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(directory.join("postlake.lock"))
+            .map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(held(directory, &file)),
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
+        file.set_len(0).map_err(failed)?;
+        file.rewind().map_err(failed)?;
+        writeln!(file, "{}", std::process::id()).map_err(failed)?;
+        Ok(DataLock { _file: file })
+    }
+}
+
+fn held(directory: &Path, file: &File) -> Failure {
+    let mut pid = String::new();
+    let read = file.take(MAX_LOCK_BYTES).read_to_string(&mut pid);
+    let holder = match read {
+        Ok(_) if !pid.trim().is_empty() => format!("the process {}", pid.trim()),
+        _ => "another process".to_owned(),
+    };
+    let message = format!(
+        "{} is in use by {holder}; stop it, or give this server another place with --data",
+        directory.display()
+    );
+    Failure::new(Exit::CannotCreate, message)
+}

@@ -1,0 +1,10 @@
+//! The parts of a running server, and the server made of them.
+
+pub(crate) mod server;
+
+mod load;
+mod read;
+mod receive;
+mod supervise;
+
+pub(crate) use read::run_read_process;

@@ -1,0 +1,177 @@
+//! The load role: passes one after the other, on threads of their own so that decoding never stands
+//! in the way of an answer.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use postlake_event::sink::Sink;
+use postlake_lake::Lake;
+use postlake_loader::{LoadError, Loader, deliver_pending};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Settings;
+use crate::exit::{Exit, Failure, chain};
+use crate::wire;
+
+/// Without a hint the store is listed this often: another receiver may write to it.
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Waits between two failed passes, doubling from the first to the second.
+const BACK_OFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// After the order to stop, passes go on for at most this long.
+const LAST_PASSES: Duration = Duration::from_secs(30);
+
+/// A running loader.
+pub(crate) struct Loading {
+    thread: JoinHandle<bool>,
+    stop: CancellationToken,
+}
+
+/// Starts passes. `hint` wakes the loader; it never carries what to load.
+///
+/// # Errors
+/// When the stores cannot be set up or there is no thread to be had.
+pub(crate) fn start(settings: &Settings, hint: Arc<Notify>) -> Result<Loading, Failure> {
+    let loader = wire::loader(&settings.data)?;
+    let lake = wire::lake(&settings.data)?;
+    let sinks = wire::sinks(settings)?;
+    let stop = CancellationToken::new();
+    let work = Work {
+        loader,
+        lake,
+        sinks,
+        hint,
+        interval: settings.load_interval,
+        stop: stop.clone(),
+    };
+    let failed = |source| Failure::caused(Exit::Failure, "start the loader", source);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("load")
+        .enable_all()
+        .build()
+        .map_err(failed)?;
+    let thread = std::thread::Builder::new()
+        .name("load".to_owned())
+        .spawn(move || runtime.block_on(work.run()))
+        .map_err(failed)?;
+    Ok(Loading { thread, stop })
+}
+
+impl Loading {
+    /// Loads and delivers all that is there, then stops. True if everything was loaded and delivered.
+    pub(crate) async fn drain(self) -> bool {
+        self.stop.cancel();
+        let joined = tokio::task::spawn_blocking(move || self.thread.join()).await;
+        matches!(joined, Ok(Ok(true)))
+    }
+}
+
+struct Work {
+    loader: Loader,
+    lake: Lake,
+    sinks: Vec<Box<dyn Sink>>,
+    hint: Arc<Notify>,
+    interval: Duration,
+    stop: CancellationToken,
+}
+
+impl Work {
+    async fn run(mut self) -> bool {
+        let mut back_off = BACK_OFF.0;
+        loop {
+            let started = Instant::now();
+            match self.load_all().await {
+                Ok(()) => back_off = BACK_OFF.0,
+                Err(error) if error.is_conflict() => {
+                    tracing::info!("another loader is at work on this lake");
+                }
+                Err(error) => {
+                    tracing::error!("loading failed and is tried again: {}", chain(&error));
+                    self.pause(back_off).await;
+                    back_off = (back_off * 2).min(BACK_OFF.1);
+                    if !self.stop.is_cancelled() {
+                        continue;
+                    }
+                }
+            }
+            if self.stop.is_cancelled() {
+                return self.last_passes().await;
+            }
+            self.wait(started).await;
+        }
+    }
+
+    /// Until the next hint or poll, but not before the interval is over.
+    async fn wait(&self, started: Instant) {
+        tokio::select! {
+            () = self.hint.notified() => {}
+            () = tokio::time::sleep(POLL_INTERVAL) => {}
+            () = self.stop.cancelled() => return,
+        }
+        tokio::select! {
+            () = tokio::time::sleep_until(started + self.interval) => {}
+            () = self.stop.cancelled() => {}
+        }
+    }
+
+    async fn pause(&self, time: Duration) {
+        tokio::select! {
+            () = tokio::time::sleep(time) => {}
+            () = self.stop.cancelled() => {}
+        }
+    }
+
+    async fn load_all(&mut self) -> Result<(), LoadError> {
+        loop {
+            let report = self.loader.pass().await?;
+            if report.batches > 0 {
+                tracing::debug!(?report, "pass");
+            }
+            if !report.more {
+                break;
+            }
+        }
+        for sink in &self.sinks {
+            // A sink that fails holds up neither the lake nor the other sinks.
+            if let Err(error) = deliver_pending(&self.lake, sink.as_ref()).await {
+                tracing::error!(sink.name = sink.name(), "{}", chain(&error));
+            }
+        }
+        Ok(())
+    }
+
+    /// What is still there when the receiver has ended.
+    async fn last_passes(&mut self) -> bool {
+        let until = Instant::now() + LAST_PASSES;
+        loop {
+            match tokio::time::timeout_at(until, self.load_all()).await {
+                Ok(Ok(())) => return self.delivered_all(until).await,
+                Ok(Err(error)) => {
+                    tracing::error!("loading failed: {}", chain(&error));
+                    if Instant::now() >= until || !error.is_conflict() {
+                        return false;
+                    }
+                }
+                Err(_) => {
+                    tracing::warn!("not everything was loaded; the next start goes on with it");
+                    return false;
+                }
+            }
+        }
+    }
+
+    async fn delivered_all(&self, until: Instant) -> bool {
+        for sink in &self.sinks {
+            let delivery = deliver_pending(&self.lake, sink.as_ref());
+            if !matches!(tokio::time::timeout_at(until, delivery).await, Ok(Ok(_))) {
+                return false;
+            }
+        }
+        true
+    }
+}

@@ -1,0 +1,76 @@
+//! The read role: API and page, in a process of its own, so that no question can stop a webhook.
+
+use std::net::SocketAddr;
+use std::os::fd::AsFd as _;
+
+use postlake_serve::{ServeConfig, ServeState};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Settings;
+use crate::exit::{Exit, Failure};
+use crate::role::receive::bind;
+use crate::{shutdown, wire};
+
+/// Set by the supervisor: the listener is this process's standard input, and the ingest address that
+/// the page shows is the value.
+pub(crate) const LISTENER_IS_STDIN: &str = "POSTLAKE_READ_CHILD";
+
+/// Serves until a signal comes. The whole of a process whose only role is `read`.
+///
+/// # Errors
+/// When the address is taken or the listener fails.
+pub(crate) async fn run_read_process(settings: &Settings) -> Result<(), Failure> {
+    let stop = shutdown::on_signal()?;
+    let (listener, ingest) = match std::env::var(LISTENER_IS_STDIN) {
+        Ok(ingest) => {
+            die_with_parent()?;
+            (inherited()?, ingest)
+        }
+        Err(_) => (
+            bind(settings.read_listen).await?,
+            settings.ingest_listen.to_string(),
+        ),
+    };
+    serve(settings, listener, &ingest, stop).await
+}
+
+async fn serve(
+    settings: &Settings,
+    listener: TcpListener,
+    ingest: &str,
+    stop: CancellationToken,
+) -> Result<(), Failure> {
+    let address: SocketAddr = listener.local_addr().map_err(|source| {
+        Failure::caused(Exit::Unavailable, "read the address of the read listener", source)
+    })?;
+    let clock = wire::clock();
+    let now = std::sync::Arc::new(move || clock.now());
+    let config = ServeConfig::new(address, format!("http://{ingest}"), now);
+    let state = ServeState::new(wire::table_source(&settings.data)?, config);
+    postlake_serve::serve(listener, state, async move { stop.cancelled().await })
+        .await
+        .map_err(|source| Failure::caused(Exit::Io, "serve the read listener", source))
+}
+
+/// The listener that the supervisor has bound: it stays the same over restarts of this process.
+fn inherited() -> Result<TcpListener, Failure> {
+    let failed = |source| Failure::caused(Exit::Unavailable, "take over the read listener", source);
+    let socket = std::io::stdin().as_fd().try_clone_to_owned().map_err(failed)?;
+    let listener = std::net::TcpListener::from(socket);
+    listener.set_nonblocking(true).map_err(failed)?;
+    TcpListener::from_std(listener).map_err(failed)
+}
+
+/// A server that was killed must not leave this process behind on its listener.
+fn die_with_parent() -> Result<(), Failure> {
+    use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+    let failed = |source: rustix::io::Errno| {
+        Failure::caused(Exit::Failure, "tie the read process to its server", source)
+    };
+    set_parent_process_death_signal(Some(Signal::KILL)).map_err(failed)?;
+    if getppid().is_none_or(|parent| parent.as_raw_nonzero().get() == 1) {
+        return Err(Failure::new(Exit::Failure, "the server of this read process is gone"));
+    }
+    Ok(())
+}

@@ -1,0 +1,104 @@
+//! The roles of one server process, started in order and drained in the order of the data.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use postlake_receiver::OnLanded;
+use tokio::sync::Notify;
+
+use crate::banner::Listeners;
+use crate::cli::RoleName;
+use crate::config::Settings;
+use crate::data_lock::DataLock;
+use crate::exit::{Exit, Failure};
+use crate::role::load::{self, Loading};
+use crate::role::receive::{self, Receiving};
+use crate::role::supervise::{self, Supervised};
+
+/// A running server.
+pub(crate) struct Server {
+    receiving: Option<Receiving>,
+    loading: Option<Loading>,
+    reading: Option<Supervised>,
+    pub(crate) listeners: Listeners,
+    _lock: Option<DataLock>,
+}
+
+impl Server {
+    /// Starts the roles. On `Ok` every listener is open.
+    ///
+    /// # Errors
+    /// When an address is open to others without protection, the data directory is held by another
+    /// server, a listener cannot be bound, or a store cannot be used. Nothing keeps running then.
+    pub(crate) async fn start(settings: &Settings, roles: &[RoleName]) -> Result<Server, Failure> {
+        let has = |role| roles.contains(&role);
+        if has(RoleName::Receive) {
+            refuse_open("ingest.listen", settings.ingest_listen)?;
+        }
+        if has(RoleName::Read) {
+            refuse_open("read.listen", settings.read_listen)?;
+        }
+        let lock = settings.data.directory().map(DataLock::take).transpose()?;
+        let hint = Arc::new(Notify::new());
+        let mut server = Server {
+            receiving: None,
+            loading: None,
+            reading: None,
+            listeners: Listeners::default(),
+            _lock: lock,
+        };
+        if has(RoleName::Receive) {
+            let wake = Arc::clone(&hint);
+            let on_landed: OnLanded = Arc::new(move |_| wake.notify_one());
+            let receiving = receive::start(settings, on_landed).await?;
+            server.listeners.ingest = Some(receiving.address);
+            server.receiving = Some(receiving);
+        }
+        if has(RoleName::Read) {
+            let reading = supervise::start(settings, server.listeners.ingest)?;
+            server.listeners.read = Some(reading.address);
+            server.reading = Some(reading);
+        }
+        if has(RoleName::Load) {
+            server.loading = Some(load::start(settings, hint)?);
+        }
+        Ok(server)
+    }
+
+    /// Returns when the server cannot go on by itself.
+    pub(crate) async fn died(&self) {
+        match &self.receiving {
+            Some(receiving) => receiving.died().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Takes no more, lands and loads what it has, then ends the read process. True if everything
+    /// that was received is loaded and delivered.
+    pub(crate) async fn drain(self) -> bool {
+        if let Some(receiving) = self.receiving {
+            let counters = receiving.drain().await;
+            tracing::info!(?counters, "received");
+        }
+        let mut complete = true;
+        if let Some(loading) = self.loading {
+            complete = loading.drain().await;
+        }
+        if let Some(reading) = self.reading {
+            reading.stop().await;
+        }
+        complete
+    }
+}
+
+/// There is no authentication yet, so nobody but this machine may reach a listener.
+fn refuse_open(key: &str, address: SocketAddr) -> Result<(), Failure> {
+    if address.ip().is_loopback() {
+        return Ok(());
+    }
+    let message = format!(
+        "{key}: {address} can be reached from other machines and nothing protects it; \
+         listen on 127.0.0.1 and put a proxy with TLS and a password in front"
+    );
+    Err(Failure::new(Exit::Config, message))
+}
