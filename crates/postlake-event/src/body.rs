@@ -24,7 +24,9 @@ pub enum BodyError {
     #[error("body is labelled gzip but does not decompress")]
     NotGzip(#[source] std::io::Error),
     /// More than [`MAX_DECOMPRESSED_BYTES`], or more than 200 bytes out of each byte in.
-    #[error("body decompresses to more than the cap of {MAX_DECOMPRESSED_BYTES} bytes or 200 times its size")]
+    #[error(
+        "body decompresses to more than the cap of {MAX_DECOMPRESSED_BYTES} bytes or 200 times its size"
+    )]
     TooLarge,
 }
 
@@ -45,7 +47,7 @@ pub(crate) fn open<'a>(
 
 fn gunzip(body: &[u8]) -> Result<Vec<u8>, BodyError> {
     let by_ratio = (body.len() as u64).saturating_mul(MAX_RATIO);
-    let cap = by_ratio.max(RATIO_FREE_BYTES).min(MAX_DECOMPRESSED_BYTES);
+    let cap = by_ratio.clamp(RATIO_FREE_BYTES, MAX_DECOMPRESSED_BYTES);
     let mut opened = Vec::new();
     #[expect(
         clippy::disallowed_methods,
@@ -84,9 +86,18 @@ mod tests {
 
     #[test]
     fn wrong_labels_and_bombs_are_refused() {
-        assert!(matches!(open(b"[]", Some("br")), Err(BodyError::UnknownEncoding)));
-        assert!(matches!(open(b"[]", Some("gzip")), Err(BodyError::NotGzip(_))));
+        assert!(matches!(
+            open(b"[]", Some("br")),
+            Err(BodyError::UnknownEncoding)
+        ));
+        assert!(matches!(
+            open(b"[]", Some("gzip")),
+            Err(BodyError::NotGzip(_))
+        ));
         let bomb = gzip(&vec![b'a'; 10 << 20]);
-        assert!(matches!(open(&bomb, Some("gzip")), Err(BodyError::TooLarge)));
+        assert!(matches!(
+            open(&bomb, Some("gzip")),
+            Err(BodyError::TooLarge)
+        ));
     }
 }

@@ -58,12 +58,25 @@ pub fn write_rows(batch: &RecordBatch, out: &mut impl Write) -> io::Result<()> {
 fn push_value(line: &mut String, column: &dyn Array, row: usize) -> io::Result<()> {
     match column.data_type() {
         DataType::Utf8 => push_text(line, column.as_string::<i32>().value(row)),
-        DataType::Int64 => push(line, format_args!("{}", column.as_primitive::<Int64Type>().value(row))),
-        DataType::Float64 => push(line, format_args!("{}", column.as_primitive::<Float64Type>().value(row))),
-        DataType::Boolean => line.push_str(if column.as_boolean().value(row) { "true" } else { "false" }),
+        DataType::Int64 => push(
+            line,
+            format_args!("{}", column.as_primitive::<Int64Type>().value(row)),
+        ),
+        DataType::Float64 => push(
+            line,
+            format_args!("{}", column.as_primitive::<Float64Type>().value(row)),
+        ),
+        DataType::Boolean => line.push_str(if column.as_boolean().value(row) {
+            "true"
+        } else {
+            "false"
+        }),
         DataType::Date32 => push_date(line, column.as_primitive::<Date32Type>().value(row)),
         DataType::Timestamp(_, _) => {
-            push_time(line, column.as_primitive::<TimestampMicrosecondType>().value(row));
+            push_time(
+                line,
+                column.as_primitive::<TimestampMicrosecondType>().value(row),
+            );
         }
         other => {
             let message = format!("a column of type {other} has no csv form");
@@ -86,7 +99,10 @@ fn push_date(line: &mut String, days: i32) {
 
 fn push_time(line: &mut String, micros: i64) {
     let time = DateTime::from_timestamp_micros(micros).unwrap_or_default();
-    push(line, format_args!("{}", time.format("%Y-%m-%dT%H:%M:%S%.6fZ")));
+    push(
+        line,
+        format_args!("{}", time.format("%Y-%m-%dT%H:%M:%S%.6fZ")),
+    );
 }
 
 /// Text is quoted if it is empty or holds anything that a reader could take for structure.
@@ -95,7 +111,9 @@ fn push_text(line: &mut String, text: &str) {
         && !text.starts_with(' ')
         && !text.ends_with(' ')
         && text != "\\."
-        && !text.bytes().any(|byte| matches!(byte, b'"' | b',' | b'\r' | b'\n'));
+        && !text
+            .bytes()
+            .any(|byte| matches!(byte, b'"' | b',' | b'\r' | b'\n'));
     if plain {
         line.push_str(text);
         return;
@@ -130,12 +148,30 @@ mod tests {
     #[test]
     fn values_of_each_type_and_nulls_are_written() {
         let batch = RecordBatch::try_from_iter([
-            ("a,b", Arc::new(StringArray::from(vec![Some("x\"y"), None])) as _),
+            (
+                "a,b",
+                Arc::new(StringArray::from(vec![Some("x\"y"), None])) as _,
+            ),
             ("i", Arc::new(Int64Array::from(vec![Some(-1), None])) as _),
-            ("f", Arc::new(Float64Array::from(vec![Some(78.272_509_570_000_01), None])) as _),
-            ("b", Arc::new(BooleanArray::from(vec![Some(true), None])) as _),
-            ("d", Arc::new(Date32Array::from(vec![Some(16_909), None])) as _),
-            ("t", Arc::new(TimestampMicrosecondArray::from(vec![Some(1_460_989_507_000_000), None]).with_timezone("UTC")) as _),
+            (
+                "f",
+                Arc::new(Float64Array::from(vec![Some(78.272_509_570_000_01), None])) as _,
+            ),
+            (
+                "b",
+                Arc::new(BooleanArray::from(vec![Some(true), None])) as _,
+            ),
+            (
+                "d",
+                Arc::new(Date32Array::from(vec![Some(16_909), None])) as _,
+            ),
+            (
+                "t",
+                Arc::new(
+                    TimestampMicrosecondArray::from(vec![Some(1_460_989_507_000_000), None])
+                        .with_timezone("UTC"),
+                ) as _,
+            ),
         ])
         .unwrap();
         let mut out = Vec::new();

@@ -23,8 +23,8 @@ mod value;
 
 use alert::AlertRows;
 use event::EventRows;
-use item::{ItemKind, ItemReader};
 pub use event::UNDATED_FLAG;
+use item::{ItemKind, ItemReader};
 pub use reject::RejectCode;
 use reject::{Reject, RejectRows};
 
@@ -143,7 +143,12 @@ impl Decoder {
             Ok(opened) => self.decode_body(input, &opened, &mut counts),
             Err(error) => {
                 counts.items = 1;
-                self.reject(input, None, Reject::of_body(&error, input.body), &mut counts);
+                self.reject(
+                    input,
+                    None,
+                    Reject::of_body(&error, input.body),
+                    &mut counts,
+                );
             }
         }
         assert_eq!(

@@ -44,7 +44,12 @@ impl Key {
     }
 
     /// The key of an event that carries an id.
-    pub fn of_event(class: &str, event_type: Option<&str>, event_id: &str, time: EventTime<'_>) -> Key {
+    pub fn of_event(
+        class: &str,
+        event_type: Option<&str>,
+        event_id: &str,
+        time: EventTime<'_>,
+    ) -> Key {
         let event_type = event_type.unwrap_or_default();
         match time {
             EventTime::Micros(micros) => {
@@ -101,7 +106,10 @@ mod tests {
         let later = EventTime::Micros(1_460_989_508_000_000);
         assert_ne!(open, Key::of_event("track_event", Some("open"), "1", later));
         let fraction = EventTime::Micros(1_460_989_507_250_000);
-        assert_eq!(open, Key::of_event("track_event", Some("open"), "1", fraction));
+        assert_eq!(
+            open,
+            Key::of_event("track_event", Some("open"), "1", fraction)
+        );
     }
 
     #[test]

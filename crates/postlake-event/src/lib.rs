@@ -20,14 +20,14 @@
     )
 )]
 
-pub mod schema;
-pub mod decode;
-pub mod key;
-pub mod csv;
-pub mod health;
-pub mod sink;
 mod body;
 mod canonical;
+pub mod csv;
+pub mod decode;
+pub mod health;
+pub mod key;
+pub mod schema;
+pub mod sink;
 mod split;
 mod time;
 

@@ -210,7 +210,11 @@ fn trimmed(body: &[u8], start: usize, end: usize, depth: u32) -> Item<'_> {
     let piece = body.get(start..end.min(body.len())).unwrap_or_default();
     let lead = piece.iter().take_while(|byte| is_space(**byte)).count();
     let piece = piece.get(lead..).unwrap_or_default();
-    let trail = piece.iter().rev().take_while(|byte| is_space(**byte)).count();
+    let trail = piece
+        .iter()
+        .rev()
+        .take_while(|byte| is_space(**byte))
+        .count();
     Item {
         bytes: piece.get(..piece.len() - trail).unwrap_or_default(),
         offset: start + lead,
@@ -244,7 +248,10 @@ mod tests {
         check("[]", &[]);
         check(" [ ] ", &[]);
         check("[1]", &["1"]);
-        check(" [ {\"a\":[1,2]} , \"x,]\\\"\" ,3 ]\n", &["{\"a\":[1,2]}", "\"x,]\\\"\"", "3"]);
+        check(
+            " [ {\"a\":[1,2]} , \"x,]\\\"\" ,3 ]\n",
+            &["{\"a\":[1,2]}", "\"x,]\\\"\"", "3"],
+        );
     }
 
     #[test]
@@ -284,7 +291,11 @@ mod tests {
         while let Some(piece) = pieces.next() {
             buffer.extend_from_slice(piece);
             let (items, consumed) = split_part(&buffer, &mut inside, pieces.peek().is_none());
-            found.extend(items.iter().map(|item| String::from_utf8_lossy(item.bytes).into_owned()));
+            found.extend(
+                items
+                    .iter()
+                    .map(|item| String::from_utf8_lossy(item.bytes).into_owned()),
+            );
             buffer.drain(..consumed);
         }
         found
@@ -293,7 +304,10 @@ mod tests {
     #[test]
     fn a_stream_has_the_same_items_however_it_is_cut() {
         let cases: [(&str, &[&str]); 6] = [
-            ("[1, {\"a\":[2]} ,\"x,]\"]", &["1", "{\"a\":[2]}", "\"x,]\""]),
+            (
+                "[1, {\"a\":[2]} ,\"x,]\"]",
+                &["1", "{\"a\":[2]}", "\"x,]\""],
+            ),
             ("[1]\n[2] [3,4]", &["1", "2", "3", "4"]),
             ("{\"a\":1}\n{\"b\":2}\n", &["{\"a\":1}", "{\"b\":2}"]),
             ("[1,{\"open\":", &["1", "{\"open\":"]),
@@ -302,7 +316,11 @@ mod tests {
         ];
         for (stream, expected) in cases {
             for size in 1..=stream.len() {
-                assert_eq!(in_pieces(stream, size), expected, "{stream} in pieces of {size}");
+                assert_eq!(
+                    in_pieces(stream, size),
+                    expected,
+                    "{stream} in pieces of {size}"
+                );
             }
         }
     }

@@ -17,7 +17,9 @@ pub(crate) fn parse_micros(text: &str) -> Option<i64> {
         Err(_) => from_decimal(text).or_else(|| from_iso(text))?,
     };
     let secs = micros.div_euclid(1_000_000);
-    (EARLIEST_SECS..LATEST_SECS).contains(&secs).then_some(micros)
+    (EARLIEST_SECS..LATEST_SECS)
+        .contains(&secs)
+        .then_some(micros)
 }
 
 /// The day of a time, as days since the epoch.
@@ -42,7 +44,9 @@ fn from_decimal(text: &str) -> Option<i64> {
         return None;
     }
     let digits: String = fraction.chars().chain("000000".chars()).take(6).collect();
-    whole.checked_mul(1_000_000)?.checked_add(digits.parse().ok()?)
+    whole
+        .checked_mul(1_000_000)?
+        .checked_add(digits.parse().ok()?)
 }
 
 fn from_iso(text: &str) -> Option<i64> {
@@ -89,7 +93,15 @@ mod tests {
 
     #[test]
     fn senseless_times_are_refused() {
-        for text in ["", "0", "-1", "x", "9999-01-01T00:00:00Z", "2021-13-45", "1970-01-01"] {
+        for text in [
+            "",
+            "0",
+            "-1",
+            "x",
+            "9999-01-01T00:00:00Z",
+            "2021-13-45",
+            "1970-01-01",
+        ] {
             check(text, None);
         }
         check("99999999999999999999999", None);

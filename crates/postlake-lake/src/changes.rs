@@ -25,7 +25,9 @@ pub struct Change {
 
 /// A version whose log entry is gone, so that what it brought cannot be told apart any more.
 #[derive(Debug, thiserror::Error)]
-#[error("version {version} of the table {table} is no longer in its log; the sink has to be filled anew")]
+#[error(
+    "version {version} of the table {table} is no longer in its log; the sink has to be filled anew"
+)]
 pub struct MissingVersion {
     /// The table's name.
     pub table: &'static str,
@@ -59,14 +61,20 @@ impl LakeTable {
         let entry = match store.get(&commit_uri_from_version(Some(version))).await {
             Ok(entry) => entry.bytes().await,
             Err(object_store_lake::Error::NotFound { .. }) => {
-                let missing = MissingVersion { table: name, version };
+                let missing = MissingVersion {
+                    table: name,
+                    version,
+                };
                 return Err(LakeError::new(ErrorKind::Damaged, doing(), missing));
             }
             Err(source) => Err(source),
         }
         .map_err(|source| LakeError::new(ErrorKind::Unavailable, doing(), source))?;
         let mut batches = Vec::new();
-        for line in entry.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        for line in entry
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+        {
             let line: LogLine = serde_json::from_slice(line)
                 .map_err(|source| LakeError::new(ErrorKind::Damaged, doing(), source))?;
             if let Some(add) = line.add.filter(|add| add.data_change) {
@@ -125,7 +133,10 @@ impl LakeTable {
                 }
                 match batch.column_by_name(field.name()) {
                     Some(column) => arrow::compute::cast(column, field.data_type()),
-                    None => Ok(arrow::array::new_null_array(field.data_type(), batch.num_rows())),
+                    None => Ok(arrow::array::new_null_array(
+                        field.data_type(),
+                        batch.num_rows(),
+                    )),
                 }
             })
             .collect::<Result<Vec<_>, _>>()?;

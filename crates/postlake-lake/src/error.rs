@@ -72,8 +72,9 @@ fn kind_of(error: &DeltaTableError) -> ErrorKind {
             | TransactionError::DeltaTableAppendOnly => ErrorKind::Damaged,
             _ => ErrorKind::Unavailable,
         },
-        DeltaTableError::InvalidJsonLog { .. }
-        | DeltaTableError::SchemaMismatch { .. } => ErrorKind::Damaged,
+        DeltaTableError::InvalidJsonLog { .. } | DeltaTableError::SchemaMismatch { .. } => {
+            ErrorKind::Damaged
+        }
         _ => ErrorKind::Unavailable,
     }
 }

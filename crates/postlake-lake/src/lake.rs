@@ -38,7 +38,11 @@ impl Lake {
     /// When the store cannot be set up, as for S3 without a region or with a broken endpoint.
     pub fn open(url: &DataUrl) -> Result<Lake, LakeError> {
         let store = url.root_store().map_err(|source| {
-            LakeError::new(ErrorKind::Unavailable, format!("open the lake at {url}"), source)
+            LakeError::new(
+                ErrorKind::Unavailable,
+                format!("open the lake at {url}"),
+                source,
+            )
         })?;
         Ok(Lake {
             url: url.clone(),
@@ -80,10 +84,7 @@ impl Lake {
             .with_table_name(table.name())
             .with_columns(schema.fields().cloned())
             .with_partition_columns([table.partition_column()])
-            .with_configuration([(
-                "delta.checkpointInterval",
-                Some(CHECKPOINT_INTERVAL),
-            )])
+            .with_configuration([("delta.checkpointInterval", Some(CHECKPOINT_INTERVAL))])
             .with_save_mode(SaveMode::Ignore)
             .await;
         match created {

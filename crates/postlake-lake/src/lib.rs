@@ -20,12 +20,12 @@
     )
 )]
 
-mod error;
-mod location;
-mod lake;
-mod table;
 mod changes;
+mod error;
+mod lake;
+mod location;
 mod synced;
+mod table;
 
 pub use changes::{Change, MissingVersion};
 pub use error::{ErrorKind, LakeError};

@@ -4,10 +4,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use deltalake_core::DeltaResult;
 use deltalake_core::logstore::{
     LogStore, LogStoreFactory, ObjectStoreRef, StorageConfig, default_logstore, logstore_factories,
 };
-use deltalake_core::DeltaResult;
 use object_store_lake::ObjectStore;
 use object_store_lake::aws::AmazonS3Builder;
 use object_store_lake::local::LocalFileSystem;
@@ -111,7 +111,8 @@ impl DataUrl {
             Place::S3 { bucket, prefix } => {
                 let parts = [prefix.as_str(), "lake", name];
                 let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-                Url::parse(&format!("s3://{bucket}/{}/", parts.join("/"))).map_err(|_| scheme_fault())
+                Url::parse(&format!("s3://{bucket}/{}/", parts.join("/")))
+                    .map_err(|_| scheme_fault())
             }
         }
     }
@@ -138,7 +139,12 @@ fn register_s3_log_store() {
             location: &Url,
             options: &StorageConfig,
         ) -> DeltaResult<Arc<dyn LogStore>> {
-            Ok(default_logstore(prefixed_store, root_store, location, options))
+            Ok(default_logstore(
+                prefixed_store,
+                root_store,
+                location,
+                options,
+            ))
         }
     }
     if let Ok(scheme) = Url::parse("s3://") {
@@ -154,13 +160,28 @@ mod tests {
     fn places_are_read_from_text() {
         let bucket = DataUrl::parse("s3://bucket/a/b/").unwrap();
         assert_eq!(bucket.s3(), Some(("bucket", "a/b")));
-        assert_eq!(bucket.table_url("events").unwrap().as_str(), "s3://bucket/a/b/lake/events/");
+        assert_eq!(
+            bucket.table_url("events").unwrap().as_str(),
+            "s3://bucket/a/b/lake/events/"
+        );
         let bare = DataUrl::parse("s3://bucket").unwrap();
-        assert_eq!(bare.table_url("events").unwrap().as_str(), "s3://bucket/lake/events/");
+        assert_eq!(
+            bare.table_url("events").unwrap().as_str(),
+            "s3://bucket/lake/events/"
+        );
         let directory = DataUrl::parse("/tmp/x").unwrap();
         assert_eq!(directory.directory(), Some(Path::new("/tmp/x")));
-        assert_eq!(directory.table_url("events").unwrap().as_str(), "file:///tmp/x/lake/events/");
-        assert!(DataUrl::parse("relative").unwrap().directory().unwrap().is_absolute());
+        assert_eq!(
+            directory.table_url("events").unwrap().as_str(),
+            "file:///tmp/x/lake/events/"
+        );
+        assert!(
+            DataUrl::parse("relative")
+                .unwrap()
+                .directory()
+                .unwrap()
+                .is_absolute()
+        );
     }
 
     #[test]

@@ -111,7 +111,11 @@ impl LakeTable {
             .with_max_retries(0);
         let commit = CommitBuilder::from(properties)
             .with_actions(actions)
-            .build(Some(self.delta.snapshot()?), self.delta.log_store(), operation)
+            .build(
+                Some(self.delta.snapshot()?),
+                self.delta.log_store(),
+                operation,
+            )
             .await?;
         let version = commit.version();
         self.delta.state = Some(commit.snapshot());
@@ -157,7 +161,11 @@ impl LakeTable {
     ) -> Result<BoxStream<'static, Result<RecordBatch, LakeError>>, LakeError> {
         let name = self.table.name();
         let failed = move |source: DataFusionError| {
-            LakeError::new(ErrorKind::Unavailable, format!("look up the table {name}"), source)
+            LakeError::new(
+                ErrorKind::Unavailable,
+                format!("look up the table {name}"),
+                source,
+            )
         };
         let session = SessionContext::new();
         self.delta

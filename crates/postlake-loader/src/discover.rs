@@ -30,7 +30,9 @@ impl Discovery {
         today: NaiveDate,
         limit: usize,
     ) -> Result<Vec<SegmentKey>, LoadError> {
-        let open_since = today.checked_sub_days(Days::new(OPEN_DAYS)).unwrap_or(today);
+        let open_since = today
+            .checked_sub_days(Days::new(OPEN_DAYS))
+            .unwrap_or(today);
         let mut found = Vec::new();
         let mut dates = raw.dates().await.map_err(LoadError::List)?;
         dates.sort_unstable();

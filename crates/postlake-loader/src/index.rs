@@ -200,7 +200,10 @@ mod tests {
         let mut index = KeyIndex::new(Table::Events, 10);
         assert!(index.insert(&identity(1, 5)));
         assert!(!index.insert(&identity(1, 5)));
-        assert!(index.insert(&Identity { undated: true, ..identity(1, 5) }));
+        assert!(index.insert(&Identity {
+            undated: true,
+            ..identity(1, 5)
+        }));
     }
 
     #[test]

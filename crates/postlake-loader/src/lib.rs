@@ -22,12 +22,12 @@
     )
 )]
 
-pub mod pass;
-pub mod index;
 pub mod deliver;
 mod discover;
 mod error;
+pub mod index;
 mod ledger;
+pub mod pass;
 mod positions;
 mod settle;
 

@@ -279,7 +279,7 @@ impl Work {
             }
             Err(error @ ReadError::Damaged { .. }) => {
                 tracing::error!(segment.key = %key.path(), "a raw segment is damaged and was quarantined");
-                self.damaged.push((key.clone(), error));
+                self.damaged.push((*key, error));
             }
             Err(error) => return Err(LoadError::Read(error)),
         }
@@ -311,7 +311,7 @@ impl Work {
         batch.body.clear();
         self.batches.push(batch);
         self.places.push(BatchPlace {
-            segment: key.clone(),
+            segment: *key,
             batch_index,
         });
     }
@@ -368,7 +368,11 @@ const BATCH_ID_LIMIT: usize = 500_000;
 
 impl BatchIds {
     async fn prepare(&mut self, tables: &Tables) -> Result<(), LoadError> {
-        if self.seen.as_ref().is_some_and(|seen| seen.len() < BATCH_ID_LIMIT) {
+        if self
+            .seen
+            .as_ref()
+            .is_some_and(|seen| seen.len() < BATCH_ID_LIMIT)
+        {
             return Ok(());
         }
         let mut seen = HashMap::new();
@@ -381,7 +385,10 @@ impl BatchIds {
             while let Some(batch) = rows.try_next().await.map_err(LoadError::Lake)? {
                 let ids = batch.column(0).as_string::<i32>().iter().flatten();
                 let hashes = batch.column(1).as_string::<i32>().iter().flatten();
-                seen.extend(ids.zip(hashes).map(|(id, hash)| (id.to_owned(), hash.to_owned())));
+                seen.extend(
+                    ids.zip(hashes)
+                        .map(|(id, hash)| (id.to_owned(), hash.to_owned())),
+                );
             }
         }
         self.seen = Some(seen);

@@ -34,20 +34,20 @@ impl Tables {
         table: Table,
         stream: &StreamName,
     ) -> Result<i64, LakeError> {
-        if let Some(known) = self.known.get(&(table, stream.clone())) {
+        if let Some(known) = self.known.get(&(table, *stream)) {
             return Ok(*known);
         }
         let position = match self.tables.get(&table) {
             Some(open) => open.position(&stream.to_string()).await?.unwrap_or(0),
             None => 0,
         };
-        self.known.insert((table, stream.clone()), position);
+        self.known.insert((table, *stream), position);
         Ok(position)
     }
 
     /// The position that was last asked for, 0 if it never was.
     pub(crate) fn known(&self, table: Table, stream: &StreamName) -> i64 {
-        self.known.get(&(table, stream.clone())).copied().unwrap_or(0)
+        self.known.get(&(table, *stream)).copied().unwrap_or(0)
     }
 
     /// True if the rows of this segment stand in `table` already.
@@ -71,7 +71,7 @@ impl Tables {
             .collect();
         open.append(rows, &by_name).await?;
         for (stream, number) in positions {
-            self.known.insert((table, stream.clone()), *number);
+            self.known.insert((table, *stream), *number);
         }
         Ok(())
     }

@@ -110,7 +110,12 @@ impl OwnRows {
         let mut segments: Vec<_> = places
             .iter()
             .filter(|place| tables.holds(table, &place.segment))
-            .map(|place| (place.segment.stream().to_string(), number_of(&place.segment)))
+            .map(|place| {
+                (
+                    place.segment.stream().to_string(),
+                    number_of(&place.segment),
+                )
+            })
             .collect();
         segments.sort_unstable();
         segments.dedup();

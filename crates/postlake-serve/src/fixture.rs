@@ -74,7 +74,7 @@ pub(crate) fn at(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
 }
 
-fn batch(table: Table, rows: &[Value]) -> RecordBatch {
+pub(crate) fn batch(table: Table, rows: &[Value]) -> RecordBatch {
     let schema = table.schema();
     let mut lines = Vec::new();
     for row in rows {
@@ -91,6 +91,7 @@ fn batch(table: Table, rows: &[Value]) -> RecordBatch {
         serde_json::to_writer(&mut lines, &object).unwrap();
     }
     let mut reader = ReaderBuilder::new(schema)
+        .with_batch_size(rows.len())
         .build(Cursor::new(lines))
         .unwrap();
     reader.next().unwrap().unwrap()

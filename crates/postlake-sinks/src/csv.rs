@@ -148,7 +148,13 @@ mod tests {
         found.sort_by(|one, two| one.location.cmp(&two.location));
         let mut files = Vec::new();
         for object in found {
-            let bytes = store.get(&object.location).await.unwrap().bytes().await.unwrap();
+            let bytes = store
+                .get(&object.location)
+                .await
+                .unwrap()
+                .bytes()
+                .await
+                .unwrap();
             let text = String::from_utf8(bytes.to_vec()).unwrap();
             files.push((object.location.to_string(), text));
         }
@@ -161,7 +167,11 @@ mod tests {
         let sink = CsvSink::new("files", Arc::clone(&store) as Arc<dyn ObjectStore>);
         assert_eq!(sink.checkpoint(Table::Events).await.unwrap(), None);
         let batch = [rows(&["1", "2"])];
-        let delivery = Delivery { table: Table::Events, version: 3, rows: &batch };
+        let delivery = Delivery {
+            table: Table::Events,
+            version: 3,
+            rows: &batch,
+        };
         sink.deliver(delivery).await.unwrap();
         let once = files(&store).await;
         sink.deliver(delivery).await.unwrap();
@@ -171,16 +181,25 @@ mod tests {
         let (name, text) = &once[1];
         assert_eq!(name, "csv/events/events-00000000000000000003.csv");
         assert!(text.starts_with("event_date,event_class,type,event_id,"));
-        assert_eq!(text.matches("2016-04-18,message_event,delivery,").count(), 2);
+        assert_eq!(
+            text.matches("2016-04-18,message_event,delivery,").count(),
+            2
+        );
     }
 
     #[tokio::test]
     async fn a_checkpoint_of_another_form_is_refused() {
         let store = Arc::new(InMemory::new());
         let foreign = br#"{"format":"postlake-csv-checkpoint-9","version":1}"#.to_vec();
-        store.put(&checkpoint_path(Table::Events), foreign.into()).await.unwrap();
+        store
+            .put(&checkpoint_path(Table::Events), foreign.into())
+            .await
+            .unwrap();
         let sink = CsvSink::new("files", store);
         let error = sink.checkpoint(Table::Events).await.unwrap_err();
-        assert_eq!(error.to_string(), "read the checkpoint csv/events/_checkpoint.json");
+        assert_eq!(
+            error.to_string(),
+            "read the checkpoint csv/events/_checkpoint.json"
+        );
     }
 }

@@ -33,7 +33,9 @@ pub(crate) fn lines(settings: &Settings, listeners: Listeners, loads: bool) -> V
             lines.push(format!("  sink       {}", sink.name));
         }
     }
-    lines.push("not protected: no password and no TLS yet, so every listener is loopback only".to_owned());
+    lines.push(
+        "not protected: no password and no TLS yet, so every listener is loopback only".to_owned(),
+    );
     if let Some(address) = listeners.ingest {
         lines.push("in SparkPost (through a proxy with TLS in front of this machine):".to_owned());
         lines.push(format!(

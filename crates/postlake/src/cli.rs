@@ -73,7 +73,12 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     pub(crate) data: DataArgs,
     /// What this process does.
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "receive,load,read")]
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "receive,load,read"
+    )]
     pub(crate) role: Vec<RoleName>,
     /// Address for webhooks [default: 127.0.0.1:8025].
     #[arg(long, value_name = "ADDRESS")]

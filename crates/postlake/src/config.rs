@@ -24,7 +24,12 @@ const KNOWN_KEYS: &[(&str, &[&str])] = &[
     ("store", &["url"]),
     (
         "ingest",
-        &["listen", "max_body_bytes", "max_inflight_bytes", "commit_interval"],
+        &[
+            "listen",
+            "max_body_bytes",
+            "max_inflight_bytes",
+            "commit_interval",
+        ],
     ),
     ("read", &["listen"]),
     ("load", &["interval"]),
@@ -123,7 +128,12 @@ impl Faults {
     }
 
     /// The value under `key`, or the default when there is none.
-    fn value<'a, T: Deserialize<'a>>(&mut self, figment: &Figment, key: &str, default: T) -> Option<T> {
+    fn value<'a, T: Deserialize<'a>>(
+        &mut self,
+        figment: &Figment,
+        key: &str,
+        default: T,
+    ) -> Option<T> {
         if figment.find_value(key).is_err() {
             return Some(default);
         }
@@ -214,7 +224,12 @@ fn address(figment: &Figment, key: &str, default: &str, faults: &mut Faults) -> 
     }
 }
 
-fn duration(figment: &Figment, key: &str, default: Duration, faults: &mut Faults) -> Option<Duration> {
+fn duration(
+    figment: &Figment,
+    key: &str,
+    default: Duration,
+    faults: &mut Faults,
+) -> Option<Duration> {
     let text = faults.value(figment, key, String::new())?;
     if text.is_empty() {
         return Some(default);
@@ -259,7 +274,10 @@ fn sinks(figment: &Figment, faults: &mut Faults) -> Option<Vec<SinkSettings>> {
     }];
     let sinks = faults.value(figment, "sinks", usual)?;
     for (index, sink) in sinks.iter().enumerate() {
-        let twin = sinks.iter().take(index).any(|other| other.name == sink.name);
+        let twin = sinks
+            .iter()
+            .take(index)
+            .any(|other| other.name == sink.name);
         if twin {
             faults.add("sinks", format!("two sinks are named {}", sink.name));
         }

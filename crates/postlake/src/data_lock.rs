@@ -26,6 +26,12 @@ impl DataLock {
             Failure::caused(Exit::CannotCreate, doing, source)
         };
         std::fs::create_dir_all(directory).map_err(failed)?;
+        // The directory's own entry has to be on the disk before anything in it is acknowledged.
+        for place in directory.ancestors().take(2) {
+            File::open(place)
+                .and_then(|open| open.sync_all())
+                .map_err(failed)?;
+        }
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -47,6 +53,7 @@ impl DataLock {
 
 fn held(directory: &Path, file: &File) -> Failure {
     let mut pid = String::new();
+    #[expect(clippy::disallowed_methods, reason = "the reader is cut by take")]
     let read = file.take(MAX_LOCK_BYTES).read_to_string(&mut pid);
     let holder = match read {
         Ok(_) if !pid.trim().is_empty() => format!("the process {}", pid.trim()),

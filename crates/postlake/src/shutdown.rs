@@ -26,6 +26,7 @@ pub(crate) fn on_signal() -> Result<CancellationToken, Failure> {
             _ = interrupt.recv() => {}
         }
         // What was answered 200 is durable already; nothing else may keep the operator waiting.
+        #[expect(clippy::disallowed_methods, reason = "the operator asked twice")]
         std::process::exit(130);
     }));
     Ok(token)

@@ -110,7 +110,10 @@ pub(crate) fn table_source(data: &DataUrl) -> Result<Arc<dyn TableSource>, Failu
 /// # Errors
 /// When there is no lake at `data`.
 pub(crate) fn local_engine(data: &DataUrl) -> Result<SqlEngine, Failure> {
-    if data.directory().is_some_and(|directory| !directory.join("lake").is_dir()) {
+    if data
+        .directory()
+        .is_some_and(|directory| !directory.join("lake").is_dir())
+    {
         let message = format!(
             "there is no lake at {data} yet; start `postlake serve`, or run `postlake load` after it, \
              or name another place with --data"

@@ -70,13 +70,19 @@ impl AlertRows {
         let day = day_of(triggered_at);
 
         self.triggered_date.append_value(day);
-        self.alert_id.append_option(number(fields, "alert_id", &mut notes));
-        self.incident_id.append_option(number(fields, "incident_id", &mut notes));
+        self.alert_id
+            .append_option(number(fields, "alert_id", &mut notes));
+        self.incident_id
+            .append_option(number(fields, "incident_id", &mut notes));
         self.name.append_option(text(fields, "name", &mut notes));
         let metric = text(fields, "metric", &mut notes);
         self.metric.append_option(metric.as_deref().map(word));
         self.push_evaluator(fields, &mut notes);
-        let value = float(raw(fields, "triggered_value"), "triggered_value", &mut notes);
+        let value = float(
+            raw(fields, "triggered_value"),
+            "triggered_value",
+            &mut notes,
+        );
         self.triggered_value.append_option(value);
         self.triggered_at.append_value(triggered_at);
         self.subaccount_id.append_option(filters.subaccount_id);
@@ -112,11 +118,17 @@ impl AlertRows {
             notes.misfit(Cow::Borrowed(key), Cow::Owned(raw.to_owned()));
         }
         let parts = parts.unwrap_or_default();
-        let part = |key| parts.iter().find(|(known, _)| *known == key).map(|(_, raw)| raw.as_ref());
+        let part = |key| {
+            parts
+                .iter()
+                .find(|(known, _)| *known == key)
+                .map(|(_, raw)| raw.as_ref())
+        };
         let part_word = |key| part(key).and_then(value::text).map(|text| word(&text));
         self.operator.append_option(part_word("operator"));
         self.source.append_option(part_word("source"));
-        self.threshold.append_option(float(part("value"), "threshold", notes));
+        self.threshold
+            .append_option(float(part("value"), "threshold", notes));
         for (key, value) in &parts {
             if !["operator", "source", "value"].contains(&key.as_ref()) {
                 let key = format!("evaluator.{key}");

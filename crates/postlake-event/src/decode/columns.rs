@@ -51,13 +51,15 @@ impl ColumnBuilder {
         match self {
             ColumnBuilder::Text(builder) => append_text(builder, raw),
             ColumnBuilder::Json(builder) => append_json(builder, raw),
-            ColumnBuilder::Int(builder) => settle(value::int(raw), |int| builder.append_option(int)),
+            ColumnBuilder::Int(builder) => {
+                settle(value::int(raw), |int| builder.append_option(int))
+            }
             ColumnBuilder::Float(builder) => {
                 settle(value::float(raw), |float| builder.append_option(float))
             }
-            ColumnBuilder::Bool(builder) => {
-                settle(value::boolean(raw), |boolean| builder.append_option(boolean))
-            }
+            ColumnBuilder::Bool(builder) => settle(value::boolean(raw), |boolean| {
+                builder.append_option(boolean)
+            }),
             ColumnBuilder::Time(builder) => {
                 settle(value::micros(raw), |micros| builder.append_option(micros))
             }

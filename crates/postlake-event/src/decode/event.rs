@@ -30,7 +30,9 @@ const SLOT_COUNT: usize = TYPE + 5;
 
 /// The slot of `timestamp`.
 static TIMESTAMP: LazyLock<usize> = LazyLock::new(|| {
-    let known = EVENT_FIELDS.iter().position(|field| field.key == "timestamp");
+    let known = EVENT_FIELDS
+        .iter()
+        .position(|field| field.key == "timestamp");
     known.unwrap_or(SLOT_COUNT)
 });
 
@@ -66,7 +68,13 @@ impl Default for Slots {
 
 /// Key of each slot, in slot order; empty for columns that a nested object fills.
 static SLOT_KEYS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
-    let specials = ["type", "event_id", "subaccount_id", "geo_ip", "user_agent_parsed"];
+    let specials = [
+        "type",
+        "event_id",
+        "subaccount_id",
+        "geo_ip",
+        "user_agent_parsed",
+    ];
     EVENT_FIELDS
         .iter()
         .map(|field| field.key)
@@ -175,11 +183,7 @@ impl EventRows {
     ///
     /// # Errors
     /// When a known class comes without a type; nothing was added then.
-    pub(super) fn push(
-        &mut self,
-        place: &Place<'_>,
-        mut event: RawEvent<'_>,
-    ) -> Result<(), Fault> {
+    pub(super) fn push(&mut self, place: &Place<'_>, mut event: RawEvent<'_>) -> Result<(), Fault> {
         let mut notes = Notes::default();
         let dated = occurred_at(&event, &mut notes);
         let head = head(&event, dated)?;
@@ -194,9 +198,16 @@ impl EventRows {
         self.event_at.append_value(event_at);
         self.received_at.append_value(received_at);
         self.batch_id.append_option(place.input.batch_id);
-        self.subaccount_id.append_value(subaccount(&mut event, &mut notes));
+        self.subaccount_id
+            .append_value(subaccount(&mut event, &mut notes));
         spread(&mut event, GEO_IP, "geo_ip", GEO_IP_FIELDS, &mut notes);
-        spread(&mut event, USER_AGENT, "user_agent_parsed", USER_AGENT_FIELDS, &mut notes);
+        spread(
+            &mut event,
+            USER_AGENT,
+            "user_agent_parsed",
+            USER_AGENT_FIELDS,
+            &mut notes,
+        );
         self.push_fields(&mut event, &mut notes);
         self.event_hash.append_option(head.event_hash);
         self.extra.append_option(notes.extra(&event));
@@ -220,7 +231,11 @@ impl EventRows {
                 continue;
             };
             if !builder.append(raw) {
-                let key = if field.key.is_empty() { field.column } else { field.key };
+                let key = if field.key.is_empty() {
+                    field.column
+                } else {
+                    field.key
+                };
                 notes.misfit(Cow::Borrowed(key), raw.clone());
             }
         }
@@ -267,11 +282,17 @@ fn head<'a>(event: &RawEvent<'a>, dated: Option<i64>) -> Result<Head<'a>, Fault>
                 Some(micros) => EventTime::Micros(micros),
                 None => EventTime::Unreadable(&unreadable),
             };
-            (None, Key::of_event(&event.class, event_type.as_deref(), id, time))
+            (
+                None,
+                Key::of_event(&event.class, event_type.as_deref(), id, time),
+            )
         }
         None => {
             let canonical = canonical_event(event.item).map_err(|_| {
-                Fault::new(RejectCode::Json, "event without an id is not well-formed json")
+                Fault::new(
+                    RejectCode::Json,
+                    "event without an id is not well-formed json",
+                )
             })?;
             let hash = event_hash(&event.class, &canonical);
             let key = Key::of_hash(&hash);
@@ -313,7 +334,7 @@ fn timestamp<'r, 'a>(event: &'r RawEvent<'a>) -> Option<&'r Text<'a>> {
 
 /// When the event happened, if it says so in any form that makes sense.
 fn occurred_at(event: &RawEvent<'_>, notes: &mut Notes<'_>) -> Option<i64> {
-    match timestamp(event).map(|raw| value::micros(raw)) {
+    match timestamp(event).map(|raw| value::micros(raw.as_ref())) {
         Some(Reading::Value(micros)) => Some(micros),
         Some(Reading::Misfit) => {
             notes.flag("timestamp_unreadable");
@@ -368,7 +389,9 @@ fn spread<'a>(
     for (name, value) in fields {
         let column = columns.iter().find(|(known, _, _)| *known == name);
         let place = column.and_then(|(_, column, _)| {
-            let at = EVENT_FIELDS.iter().position(|field| field.column == *column)?;
+            let at = EVENT_FIELDS
+                .iter()
+                .position(|field| field.column == *column)?;
             event.slots.get_mut(at)
         });
         match place {

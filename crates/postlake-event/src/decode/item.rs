@@ -10,9 +10,9 @@ use memchr::memmem;
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use sonic_rs::LazyValue;
 
+use super::Text;
 use super::event::Slots;
 use super::reject::{Fault, Reject, RejectCode};
-use super::Text;
 use crate::split::Item;
 
 /// What an item turned out to be.

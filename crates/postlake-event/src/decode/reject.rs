@@ -109,9 +109,10 @@ impl Reject {
         }
         let fault = match serde_json::from_slice::<serde::de::IgnoredAny>(item.bytes) {
             Ok(_) => Fault::new(RejectCode::Envelope, "body is json but not an array"),
-            Err(error) if item.bytes.starts_with(b"\xef\xbb\xbf") => {
-                Fault::new(RejectCode::Utf8, format!("body begins with a byte order mark: {error}"))
-            }
+            Err(error) if item.bytes.starts_with(b"\xef\xbb\xbf") => Fault::new(
+                RejectCode::Utf8,
+                format!("body begins with a byte order mark: {error}"),
+            ),
             Err(_) => Fault::new(RejectCode::Json, "body is not json"),
         };
         fault.at(item)

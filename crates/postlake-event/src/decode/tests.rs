@@ -32,12 +32,18 @@ fn text(rows: &RecordBatch, column: &str, row: usize) -> Option<String> {
 }
 
 fn int(rows: &RecordBatch, column: &str, row: usize) -> Option<i64> {
-    let column = rows.column_by_name(column).unwrap().as_primitive::<Int64Type>();
+    let column = rows
+        .column_by_name(column)
+        .unwrap()
+        .as_primitive::<Int64Type>();
     column.is_valid(row).then(|| column.value(row))
 }
 
 fn float(rows: &RecordBatch, column: &str, row: usize) -> Option<f64> {
-    let column = rows.column_by_name(column).unwrap().as_primitive::<Float64Type>();
+    let column = rows
+        .column_by_name(column)
+        .unwrap()
+        .as_primitive::<Float64Type>();
     column.is_valid(row).then(|| column.value(row))
 }
 
@@ -46,14 +52,19 @@ fn float(rows: &RecordBatch, column: &str, row: usize) -> Option<f64> {
 fn check(body: &[u8], rows: (u64, u64, u64), codes: &[&str]) {
     let (counts, decoded) = decode(body);
     let label = String::from_utf8_lossy(&body[..body.len().min(120)]).into_owned();
-    assert_eq!((counts.events, counts.alerts, counts.pings), rows, "{label}");
+    assert_eq!(
+        (counts.events, counts.alerts, counts.pings),
+        rows,
+        "{label}"
+    );
     let found: Vec<_> = (0..decoded.quarantine.num_rows())
         .map(|row| text(&decoded.quarantine, "code", row).unwrap())
         .collect();
     assert_eq!(found, codes, "{label}");
 }
 
-const GOOD: &str = r#"{"msys":{"message_event":{"type":"delivery","event_id":"1","timestamp":"1460989507"}}}"#;
+const GOOD: &str =
+    r#"{"msys":{"message_event":{"type":"delivery","event_id":"1","timestamp":"1460989507"}}}"#;
 
 #[test]
 fn bodies_that_carry_nothing_are_counted_and_not_rejected() {
@@ -85,10 +96,16 @@ fn a_broken_item_never_costs_its_neighbours() {
         (r#"{"msys":1}"#, "envelope"),
         (r#"{"msys":{"message_event":[]}}"#, "envelope"),
         (r#"{"msys":{"message_event":{"event_id":"2"}}}"#, "envelope"),
-        (r#"{"msys":{"message_event":{"type":"a"},"track_event":{"type":"b"}}}"#, "envelope"),
+        (
+            r#"{"msys":{"message_event":{"type":"a"},"track_event":{"type":"b"}}}"#,
+            "envelope",
+        ),
         (r#"{"msys":{"message_event":{"type":nope}}}"#, "json"),
         (r#"{"msys":{"message_event":{"type":"a",}}}"#, "json"),
-        (r#"{"msys":{"message_event":{"msg_size":01,"type":"a"}}}"#, "json"),
+        (
+            r#"{"msys":{"message_event":{"msg_size":01,"type":"a"}}}"#,
+            "json",
+        ),
         (r#"{"msys":{"message_event":{"type":"\ud800"}}}"#, "utf8"),
         (r#"{"alert_id":1,"filters":{"a":}}"#, "json"),
         ("", "json"),
@@ -132,7 +149,10 @@ fn a_reject_names_its_place() {
     let rows = &decoded.quarantine;
     let offset = usize::try_from(int(rows, "byte_offset", 0).unwrap()).unwrap();
     let fault = body.find("nope").unwrap();
-    assert!((fault..=fault + 4).contains(&offset), "{offset} is not at {fault}");
+    assert!(
+        (fault..=fault + 4).contains(&offset),
+        "{offset} is not at {fault}"
+    );
     assert_eq!(int(rows, "item_index", 0), Some(1));
     assert_eq!(int(rows, "batch_index", 0), Some(2));
     assert!(text(rows, "excerpt", 0).unwrap().contains("nope"));
@@ -147,7 +167,10 @@ fn drift_between_text_number_and_boolean_is_absorbed() {
     let (counts, decoded) = decode(body);
     assert_eq!(counts.events, 1);
     let rows = &decoded.events;
-    assert_eq!(text(rows, "event_id", 0).as_deref(), Some("92356927693813856"));
+    assert_eq!(
+        text(rows, "event_id", 0).as_deref(),
+        Some("92356927693813856")
+    );
     assert_eq!(int(rows, "subaccount_id", 0), Some(101));
     assert_eq!(int(rows, "msg_size", 0), Some(1337));
     assert_eq!(int(rows, "num_retries", 0), Some(2));
@@ -156,8 +179,14 @@ fn drift_between_text_number_and_boolean_is_absorbed() {
     assert_eq!(float(rows, "geo_ip_longitude", 0), Some(-76.8375));
     assert_eq!(text(rows, "geo_ip_zip", 0).as_deref(), Some("21046"));
     assert_eq!(text(rows, "template_version", 0).as_deref(), Some("0"));
-    assert_eq!(text(rows, "rcpt_meta", 0).as_deref(), Some(r#"{"a" : [1, 2.50]}"#));
-    assert_eq!(text(rows, "extra", 0).as_deref(), Some(r#"{"geo_ip":{"planet":"earth"}}"#));
+    assert_eq!(
+        text(rows, "rcpt_meta", 0).as_deref(),
+        Some(r#"{"a" : [1, 2.50]}"#)
+    );
+    assert_eq!(
+        text(rows, "extra", 0).as_deref(),
+        Some(r#"{"geo_ip":{"planet":"earth"}}"#)
+    );
     assert_eq!(text(rows, "flags", 0), None);
     let amp = rows.column_by_name("amp_enabled").unwrap().as_boolean();
     assert!(amp.value(0));
@@ -200,10 +229,14 @@ fn an_event_without_an_id_is_known_by_its_content() {
 
 #[test]
 fn of_equal_keys_the_last_wins() {
-    let body = br#"[{"msys":{"message_event":{"type":"a","type":"b","event_id":"1","x":1,"x":2}}}]"#;
+    let body =
+        br#"[{"msys":{"message_event":{"type":"a","type":"b","event_id":"1","x":1,"x":2}}}]"#;
     let (_, decoded) = decode(body);
     assert_eq!(text(&decoded.events, "type", 0).as_deref(), Some("b"));
-    assert_eq!(text(&decoded.events, "extra", 0).as_deref(), Some(r#"{"x":2}"#));
+    assert_eq!(
+        text(&decoded.events, "extra", 0).as_deref(),
+        Some(r#"{"x":2}"#)
+    );
 }
 
 #[test]
@@ -218,7 +251,10 @@ fn both_alert_shapes_are_read_and_the_parts_of_the_account_told_apart() {
     let (counts, decoded) = decode(body);
     assert_eq!(counts.alerts, 3);
     let rows = &decoded.alerts;
-    assert_eq!(float(rows, "triggered_value", 0), Some(78.272_509_570_000_01));
+    assert_eq!(
+        float(rows, "triggered_value", 0),
+        Some(78.272_509_570_000_01)
+    );
     let subaccounts: Vec<_> = (0..3).map(|row| int(rows, "subaccount_id", row)).collect();
     assert_eq!(subaccounts, [None, Some(0), Some(6257)]);
     assert_eq!(text(rows, "operator", 1).as_deref(), Some("lt"));
@@ -229,8 +265,11 @@ fn both_alert_shapes_are_read_and_the_parts_of_the_account_told_apart() {
     assert_eq!(text(rows, "facet_value", 1).as_deref(), Some("default"));
     assert_eq!(float(rows, "triggered_value", 2), Some(75.5));
     assert_eq!(text(rows, "extra", 2).as_deref(), Some(r#"{"new":true}"#));
-    let keys: std::collections::HashSet<_> =
-        decoded.alert_identities.iter().map(|identity| identity.key).collect();
+    let keys: std::collections::HashSet<_> = decoded
+        .alert_identities
+        .iter()
+        .map(|identity| identity.key)
+        .collect();
     assert_eq!(keys.len(), 3);
 }
 
@@ -241,9 +280,15 @@ fn compressed_bodies_are_opened_and_bombs_rejected() {
     encoder.write_all(format!("[{GOOD}]").as_bytes()).unwrap();
     let body = encoder.finish().unwrap();
     let mut decoder = Decoder::new();
-    let gzip = BatchInput { content_encoding: Some("gzip"), ..input(&body) };
+    let gzip = BatchInput {
+        content_encoding: Some("gzip"),
+        ..input(&body)
+    };
     assert_eq!(decoder.decode(&gzip).events, 1);
-    let mislabelled = BatchInput { content_encoding: Some("gzip"), ..input(b"[]") };
+    let mislabelled = BatchInput {
+        content_encoding: Some("gzip"),
+        ..input(b"[]")
+    };
     assert_eq!(decoder.decode(&mislabelled).rejects, 1);
     let rows = decoder.finish().unwrap().quarantine;
     assert_eq!(text(&rows, "code", 0).as_deref(), Some("encoding"));
@@ -266,9 +311,17 @@ fn real_samples_are_decoded_whole() {
     for (name, events, alerts) in cases {
         let body = std::fs::read(samples.join(name)).unwrap();
         let (counts, decoded) = decode(&body);
-        assert_eq!((counts.events, counts.alerts, counts.rejects), (events, alerts, 0), "{name}");
+        assert_eq!(
+            (counts.events, counts.alerts, counts.rejects),
+            (events, alerts, 0),
+            "{name}"
+        );
         for row in 0..decoded.events.num_rows() {
-            assert_eq!(text(&decoded.events, "flags", row), None, "{name} row {row}");
+            assert_eq!(
+                text(&decoded.events, "flags", row),
+                None,
+                "{name} row {row}"
+            );
         }
     }
     let body = std::fs::read(samples.join("events/official-all-27-types-2026.json")).unwrap();
@@ -281,20 +334,32 @@ fn real_samples_are_decoded_whole() {
 /// JSON that resembles events, for mutation.
 fn event_like() -> impl Strategy<Value = Vec<u8>> {
     let scalar = prop_oneof![
-        "[a-z\\\\\"{}\\[\\],: \\u{0}-\\u{2f}é]{0,10}".prop_map(|text| serde_json::Value::from(text)),
+        "[a-z\\\\\"{}\\[\\],: \\u{0}-\\u{2f}é]{0,10}"
+            .prop_map(serde_json::Value::from),
         any::<i64>().prop_map(serde_json::Value::from),
         any::<f64>().prop_map(|float| serde_json::json!(float)),
         any::<bool>().prop_map(serde_json::Value::from),
         Just(serde_json::Value::Null),
     ];
     let keys = prop_oneof![
-        Just("type"), Just("event_id"), Just("timestamp"), Just("msg_size"), Just("rcpt_meta"),
-        Just("geo_ip"), Just("subaccount_id"), Just("unknown"), Just("amp_enabled"), Just("é\n"),
+        Just("type"),
+        Just("event_id"),
+        Just("timestamp"),
+        Just("msg_size"),
+        Just("rcpt_meta"),
+        Just("geo_ip"),
+        Just("subaccount_id"),
+        Just("unknown"),
+        Just("amp_enabled"),
+        Just("é\n"),
     ];
     proptest::collection::vec((keys, scalar), 0..8).prop_map(|fields| {
-        let event: serde_json::Map<_, _> =
-            fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
-        serde_json::to_vec(&serde_json::json!([{"msys": {"message_event": event}}, {"msys": {}}])).unwrap()
+        let event: serde_json::Map<_, _> = fields
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect();
+        serde_json::to_vec(&serde_json::json!([{"msys": {"message_event": event}}, {"msys": {}}]))
+            .unwrap()
     })
 }
 

@@ -124,7 +124,10 @@ mod tests {
         }
         assert_eq!(int("\"\""), Reading::Absent);
         assert_eq!(int("null"), Reading::Absent);
-        assert_eq!(float("78.27250957000001"), Reading::Value(78.272_509_570_000_01));
+        assert_eq!(
+            float("78.27250957000001"),
+            Reading::Value(78.272_509_570_000_01)
+        );
         assert_eq!(float("\"37.5\""), Reading::Value(37.5));
         assert_eq!(float("1e400"), Reading::Misfit);
         assert_eq!(float("\"NaN\""), Reading::Misfit);

@@ -43,11 +43,16 @@ impl World {
 
     fn loader(&self) -> Loader {
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
-        Loader::new(self.raw.clone(), self.lake.clone(), clock, PassLimits::default())
+        Loader::new(
+            self.raw.clone(),
+            self.lake.clone(),
+            clock,
+            PassLimits::default(),
+        )
     }
 
     fn key(&self, number: u64) -> SegmentKey {
-        SegmentKey::new(self.stream.clone(), SegmentNumber::new(number).unwrap())
+        SegmentKey::new(self.stream, SegmentNumber::new(number).unwrap())
     }
 
     async fn land(&mut self, bodies: &[&str]) -> SegmentKey {
@@ -55,7 +60,13 @@ impl World {
             .iter()
             .map(|body| {
                 let body = Bytes::copy_from_slice(body.as_bytes());
-                Batch::new(SourceKind::Event, noon(), Some("id".to_owned()), Vec::new(), body)
+                Batch::new(
+                    SourceKind::Event,
+                    noon(),
+                    Some("id".to_owned()),
+                    Vec::new(),
+                    body,
+                )
             })
             .collect();
         let key = self.key(self.next);
@@ -66,40 +77,60 @@ impl World {
     }
 
     async fn number(&self, sql: &str) -> i64 {
-        let table = Table::ALL.into_iter().find(|table| sql.contains(&format!("FROM {}", table.name())));
+        let table = Table::ALL
+            .into_iter()
+            .find(|table| sql.contains(&format!("FROM {}", table.name())));
         let table = self.lake.table(table.unwrap()).await.unwrap().unwrap();
-        let rows: Vec<_> = table.select(sql).await.unwrap().try_collect().await.unwrap();
+        let rows: Vec<_> = table
+            .select(sql)
+            .await
+            .unwrap()
+            .try_collect()
+            .await
+            .unwrap();
         rows[0].column(0).as_primitive::<Int64Type>().value(0)
     }
 
-    #[track_caller]
-    fn counts(&self) -> impl Future<Output = [i64; 4]> {
-        async {
+    async fn counts(&self) -> [i64; 4] {
+        {
             let mut counts = [0; 4];
             for (count, table) in counts.iter_mut().zip(Table::ALL) {
-                *count = self.number(&format!("SELECT count(*) FROM {}", table.name())).await;
+                *count = self
+                    .number(&format!("SELECT count(*) FROM {}", table.name()))
+                    .await;
             }
             counts
         }
     }
 
     async fn books_balance(&self) {
-        for (column, table) in [("events", "events"), ("alerts", "alerts"), ("rejects", "quarantine")] {
-            let sum = self.number(&format!("SELECT coalesce(sum({column}), 0) FROM batches")).await;
+        for (column, table) in [
+            ("events", "events"),
+            ("alerts", "alerts"),
+            ("rejects", "quarantine"),
+        ] {
+            let sum = self
+                .number(&format!("SELECT coalesce(sum({column}), 0) FROM batches"))
+                .await;
             let rows = self.number(&format!("SELECT count(*) FROM {table}")).await;
             assert_eq!(sum, rows, "{table}");
         }
-        let sql = "SELECT count(*) FROM batches WHERE items <> events + alerts + duplicates + rejects";
+        let sql =
+            "SELECT count(*) FROM batches WHERE items <> events + alerts + duplicates + rejects";
         assert_eq!(self.number(sql).await, 0);
     }
 }
 
 fn event(id: u64) -> String {
-    format!(r#"{{"msys":{{"message_event":{{"type":"delivery","event_id":"{id}","timestamp":"1460989507"}}}}}}"#)
+    format!(
+        r#"{{"msys":{{"message_event":{{"type":"delivery","event_id":"{id}","timestamp":"1460989507"}}}}}}"#
+    )
 }
 
 fn undated(id: u64) -> String {
-    format!(r#"{{"msys":{{"message_event":{{"type":"delivery","event_id":"{id}","timestamp":"never"}}}}}}"#)
+    format!(
+        r#"{{"msys":{{"message_event":{{"type":"delivery","event_id":"{id}","timestamp":"never"}}}}}}"#
+    )
 }
 
 fn body(items: &[String]) -> String {
@@ -136,10 +167,25 @@ async fn a_pass_without_new_segments_commits_nothing() {
     world.land(&[&body(&[event(1)])]).await;
     let mut loader = world.loader();
     loader.pass().await.unwrap();
-    let version = world.lake.table(Table::Events).await.unwrap().unwrap().version();
+    let version = world
+        .lake
+        .table(Table::Events)
+        .await
+        .unwrap()
+        .unwrap()
+        .version();
     assert_eq!(loader.pass().await.unwrap(), PassReport::default());
     assert_eq!(world.loader().pass().await.unwrap(), PassReport::default());
-    assert_eq!(world.lake.table(Table::Events).await.unwrap().unwrap().version(), version);
+    assert_eq!(
+        world
+            .lake
+            .table(Table::Events)
+            .await
+            .unwrap()
+            .unwrap()
+            .version(),
+        version
+    );
 }
 
 #[tokio::test]
@@ -181,7 +227,10 @@ async fn cut_off_after(world: &mut World, tables: &[Table], items: &[String]) {
             _ => decoded.quarantine.clone(),
         };
         let positions: BTreeMap<_, _> = work.positions.clone();
-        open.tables.append(*table, vec![rows], &positions).await.unwrap();
+        open.tables
+            .append(*table, vec![rows], &positions)
+            .await
+            .unwrap();
     }
     ahead.open = None;
 }
@@ -195,7 +244,12 @@ async fn a_pass_cut_off_between_two_tables_is_completed_with_right_accounts() {
         world.loader().pass().await.unwrap();
         cut_off_after(&mut world, &order[..reached], &[event(1), event(2)]).await;
         let report = world.loader().pass().await.unwrap();
-        let found = (report.events, report.alerts, report.duplicates, report.rejects);
+        let found = (
+            report.events,
+            report.alerts,
+            report.duplicates,
+            report.rejects,
+        );
         assert_eq!(found, (2, 1, 0, 1), "cut off after {reached} tables");
         assert_eq!(world.counts().await, [3, 1, 1, 4]);
         world.books_balance().await;
@@ -235,7 +289,11 @@ async fn a_batch_id_that_comes_with_other_bytes_is_kept_and_flagged() {
 async fn a_damaged_segment_is_quarantined_and_the_next_ones_load() {
     let mut world = World::new();
     let key = world.key(1);
-    world.raw.land(&key, Bytes::from_static(b"garbage")).await.unwrap();
+    world
+        .raw
+        .land(&key, Bytes::from_static(b"garbage"))
+        .await
+        .unwrap();
     world.next = 2;
     world.land(&[&body(&[event(1)])]).await;
     let report = world.loader().pass().await.unwrap();
@@ -250,7 +308,10 @@ async fn limits_cut_a_pass_and_say_so() {
     for id in 0..5 {
         world.land(&[&body(&[event(id)])]).await;
     }
-    let limits = PassLimits { segments: 2, ..PassLimits::default() };
+    let limits = PassLimits {
+        segments: 2,
+        ..PassLimits::default()
+    };
     let clock = Arc::clone(&world.clock) as Arc<dyn Clock>;
     let mut loader = Loader::new(world.raw.clone(), world.lake.clone(), clock, limits);
     let mut segments = Vec::new();

@@ -60,14 +60,29 @@ fn text(batch: &RecordBatch, format: Format) -> String {
 #[test]
 fn the_text_formats_hold_the_same_rows() {
     let batch = sample();
-    insta::assert_snapshot!(text(&batch, Format::Csv), @r#"
-    text,id,score,at,yes
-    "a,""b""
-    c[31m",9007199254740993,75.317,2021-03-23T08:31:28.999Z,true
-    "",,,,
-    "#);
-    insta::assert_snapshot!(text(&batch, Format::Json), @r#""#);
-    insta::assert_snapshot!(text(&batch, Format::Table), @r#""#);
+    assert_eq!(
+        text(&batch, Format::Csv),
+        "text,id,score,at,yes\n\
+         \"a,\"\"b\"\"\r\nc\u{1b}[31m\",9007199254740993,75.317,2021-03-23T08:31:28.999Z,true\n\
+         ,,,,\n"
+    );
+    assert_eq!(
+        text(&batch, Format::Json),
+        "[{\"text\":\"a,\\\"b\\\"\\r\\nc\\u001b[31m\",\"id\":9007199254740993,\"score\":75.317,\
+          \"at\":\"2021-03-23T08:31:28.999Z\",\"yes\":true},\
+          {\"text\":\"\",\"id\":null,\"score\":null,\"at\":null,\"yes\":null}]\n"
+    );
+    assert_eq!(
+        text(&batch, Format::Table),
+        "\
++----------------------+------------------+--------+--------------------------+------+
+| text                 | id               | score  | at                       | yes  |
++----------------------+------------------+--------+--------------------------+------+
+| a,\"b\"\\r\\nc\\u{1b}[31m | 9007199254740993 | 75.317 | 2021-03-23T08:31:28.999Z | true |
+|                      | NULL             | NULL   | NULL                     | NULL |
++----------------------+------------------+--------+--------------------------+------+
+"
+    );
     let json: serde_json::Value = serde_json::from_str(&text(&batch, Format::Json)).unwrap();
     let lines: Vec<serde_json::Value> = text(&batch, Format::Ndjson)
         .lines()

@@ -321,7 +321,7 @@ fn stuck(summary: &Summary, now: DateTime<Utc>) -> Stuck {
             .take(MOST_ROWS)
             .map(|reason| QuarantineLine {
                 code: visible(&reason.code).into_owned(),
-                source: reason.source.clone(),
+                source: visible(&reason.source).into_owned(),
                 items: thousands(reason.items),
                 last: Moment::of(reason.last_received_at),
                 age: span(now - reason.last_received_at),

@@ -11,9 +11,11 @@ pub struct SqlLimits {
     pub max_tokens: usize,
     /// Operators, joins and set operations of the statement: they build chains that planning walks.
     pub max_operators: usize,
+    /// Tables that the statement reads once its common table expressions are written out.
+    pub max_relations: u64,
     /// Depth of parentheses and brackets.
     pub max_depth: usize,
-    /// Nodes of the logical plan; a chain of common table expressions can double at each step.
+    /// Nodes of the logical plan.
     pub max_plan_nodes: usize,
     /// Wall clock of planning and running together.
     pub max_elapsed: Option<Duration>,
@@ -46,7 +48,8 @@ impl SqlLimits {
         SqlLimits {
             max_text_bytes: 64 * 1024,
             max_tokens: 10_000,
-            max_operators: 1_000,
+            max_operators: 400,
+            max_relations: 200,
             max_depth: 40,
             max_plan_nodes: 5_000,
             max_elapsed: Some(Duration::from_secs(10)),

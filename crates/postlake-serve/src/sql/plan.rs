@@ -15,6 +15,7 @@ use postlake_event::schema::Table;
 
 use super::error::{SqlError, SqlErrorKind};
 use super::limits::{PlanVisibility, SqlLimits};
+use super::unfold::relations;
 use super::views::VIEWS;
 use crate::nearest::nearest;
 
@@ -35,6 +36,7 @@ pub(super) async fn physical_plan(
     limits: &SqlLimits,
 ) -> Result<Arc<dyn ExecutionPlan>, SqlError> {
     let statement = one_reading_statement(&question.sql, limits.plans)?;
+    check_relations(&statement, limits)?;
     check_table_names(state, &statement)?;
     let plan = state.statement_to_plan(statement).await?;
     check_plan(&plan, limits)?;
@@ -89,6 +91,24 @@ fn reads_only(statement: &Statement, plans: PlanVisibility) -> bool {
         }
         Statement::CreateExternalTable(_) | Statement::CopyTo(_) | Statement::Reset(_) => false,
     }
+}
+
+fn check_relations(statement: &Statement, limits: &SqlLimits) -> Result<(), SqlError> {
+    let relations = match statement {
+        Statement::Statement(statement) => relations(statement),
+        Statement::Explain(explain) => return check_relations(&explain.statement, limits),
+        Statement::CreateExternalTable(_) | Statement::CopyTo(_) | Statement::Reset(_) => 0,
+    };
+    if relations > limits.max_relations {
+        return Err(SqlError::new(
+            SqlErrorKind::TooLarge,
+            format!(
+                "the statement reads {relations} tables once its common table expressions are written out; the limit is {}",
+                limits.max_relations
+            ),
+        ));
+    }
+    Ok(())
 }
 
 /// Names that are not ours are answered here, before the planner looks for files or catalogs.

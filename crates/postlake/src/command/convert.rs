@@ -105,9 +105,10 @@ impl Conversion {
             batch_index: 0,
         };
         let (consumed, counts) = self.decoder.decode_part(&input, stream, ended);
-        let decoded = self.decoder.finish().map_err(|source| {
-            Failure::caused(Exit::Failure, "build the rows", source)
-        })?;
+        let decoded = self
+            .decoder
+            .finish()
+            .map_err(|source| Failure::caused(Exit::Failure, "build the rows", source))?;
         self.tell_rejects(name, &decoded.quarantine);
         self.counts += counts;
         self.rows.write(self.wanted(&decoded))?;
@@ -122,7 +123,11 @@ impl Conversion {
     }
 
     fn tell_rejects(&self, name: &str, rejects: &RecordBatch) {
-        let text = |column: &str| rejects.column_by_name(column).map(|column| column.as_string::<i32>());
+        let text = |column: &str| {
+            rejects
+                .column_by_name(column)
+                .map(|column| column.as_string::<i32>())
+        };
         let offsets = rejects
             .column_by_name("byte_offset")
             .map(|column| column.as_primitive::<Int64Type>());

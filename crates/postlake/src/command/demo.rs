@@ -73,7 +73,9 @@ impl Place {
         match self {
             Place::Temporary(directory) => {
                 if let Err(error) = directory.close() {
-                    say(&format!("the temporary directory could not be removed: {error}"));
+                    say(&format!(
+                        "the temporary directory could not be removed: {error}"
+                    ));
                 }
             }
             Place::Kept(directory) => {
@@ -106,8 +108,14 @@ fn listen(asked: Option<SocketAddr>, port: u16) -> Result<SocketAddr, Failure> {
 }
 
 fn introduce(arguments: &DemoArgs, settings: &Settings, listeners: Listeners, place: &Place) {
-    let read = listeners.read.map(|address| address.to_string()).unwrap_or_default();
-    let ingest = listeners.ingest.map(|address| address.to_string()).unwrap_or_default();
+    let read = listeners
+        .read
+        .map(|address| address.to_string())
+        .unwrap_or_default();
+    let ingest = listeners
+        .ingest
+        .map(|address| address.to_string())
+        .unwrap_or_default();
     let data = &settings.data;
     say(&format!(
         "postlake demo: SparkPost is played against a real server, seed {}, {} events a second",
@@ -115,14 +123,20 @@ fn introduce(arguments: &DemoArgs, settings: &Settings, listeners: Listeners, pl
     ));
     say(&format!("  page       http://{read}/"));
     say(&format!("  api        http://{read}/api/v1/summary"));
-    say(&format!("  webhooks   http://{ingest}/webhooks/events  (made-up data, not protected, this machine only)"));
+    say(&format!(
+        "  webhooks   http://{ingest}/webhooks/events  (made-up data, not protected, this machine only)"
+    ));
     say(&format!("  data       {data}"));
     say("look at, while it runs:");
-    say(&format!("  postlake scores --data {data}                 one subaccount has fallen to bad"));
+    say(&format!(
+        "  postlake scores --data {data}                 one subaccount has fallen to bad"
+    ));
     say(&format!(
         "  postlake query --data {data} \"SELECT reason, count(*) FROM events WHERE type = 'bounce' GROUP BY 1 ORDER BY 2 DESC LIMIT 5\""
     ));
-    say(&format!("  postlake query --data {data} \"SELECT * FROM quarantine\"    what could not be decoded, and why"));
+    say(&format!(
+        "  postlake query --data {data} \"SELECT * FROM quarantine\"    what could not be decoded, and why"
+    ));
     if matches!(place, Place::Temporary(_)) {
         say("  (the data goes when the demo ends; keep it with --data DIR)");
     }
@@ -139,7 +153,10 @@ async fn tell(
     stop: CancellationToken,
 ) -> Result<Ledger, Failure> {
     let Some(address) = listeners.ingest else {
-        return Err(Failure::new(Exit::Failure, "the demo has no ingest listener"));
+        return Err(Failure::new(
+            Exit::Failure,
+            "the demo has no ingest listener",
+        ));
     };
     let sender = Sender::new(&format!("http://{address}"))
         .map_err(|source| Failure::caused(Exit::Failure, "play the sender", source))?;
@@ -211,12 +228,32 @@ async fn conclude(
         u64::try_from(new).unwrap_or(0)
     };
     let rows = [
-        ("batches", ledger.posts, count(|summary| summary.totals.batches)),
+        (
+            "batches",
+            ledger.posts,
+            count(|summary| summary.totals.batches),
+        ),
         ("items", ledger.items, count(|summary| summary.totals.items)),
-        ("events", ledger.events, count(|summary| summary.totals.events)),
-        ("alerts", ledger.alerts, count(|summary| summary.totals.alerts)),
-        ("duplicates", ledger.duplicates, count(|summary| summary.totals.duplicates)),
-        ("quarantined", ledger.rejects, count(|summary| summary.totals.rejects)),
+        (
+            "events",
+            ledger.events,
+            count(|summary| summary.totals.events),
+        ),
+        (
+            "alerts",
+            ledger.alerts,
+            count(|summary| summary.totals.alerts),
+        ),
+        (
+            "duplicates",
+            ledger.duplicates,
+            count(|summary| summary.totals.duplicates),
+        ),
+        (
+            "quarantined",
+            ledger.rejects,
+            count(|summary| summary.totals.rejects),
+        ),
     ];
     print("              sent and answered 200   in the lake")?;
     for (name, sent, found) in rows {
@@ -231,7 +268,9 @@ async fn conclude(
     }
     let equal = rows.iter().all(|(_, sent, found)| sent == found);
     if equal && lake.books.balanced && complete {
-        print("the books balance: items = events + alerts + duplicates + quarantined, and every row is in its table once")?;
+        print(
+            "the books balance: items = events + alerts + duplicates + quarantined, and every row is in its table once",
+        )?;
         return Ok(ExitCode::SUCCESS);
     }
     let message = if complete {

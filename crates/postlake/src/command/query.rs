@@ -28,9 +28,10 @@ pub(crate) async fn run(arguments: QueryArgs) -> Result<ExitCode, Failure> {
         Err(error) => return written(Err(error)).map(|()| ExitCode::SUCCESS),
     };
     loop {
-        let batch = rows.try_next().await.map_err(|source| {
-            Failure::caused(Exit::Data, "ask the lake", Arc::new(source))
-        })?;
+        let batch = rows
+            .try_next()
+            .await
+            .map_err(|source| Failure::caused(Exit::Data, "ask the lake", Arc::new(source)))?;
         let Some(batch) = batch else { break };
         if let Err(error) = writer.write(&batch) {
             return written(Err(error)).map(|()| ExitCode::SUCCESS);
@@ -44,6 +45,7 @@ fn text_of(sql: String) -> Result<String, Failure> {
         return Ok(sql);
     }
     let mut text = String::new();
+    #[expect(clippy::disallowed_methods, reason = "the reader is cut by take")]
     io::stdin()
         .take(MAX_SQL_BYTES)
         .read_to_string(&mut text)

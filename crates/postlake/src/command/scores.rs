@@ -19,12 +19,19 @@ pub(crate) async fn run(arguments: ScoresArgs) -> Result<ExitCode, Failure> {
     let engine = wire::local_engine(&settings.data)?;
     let rows = scores::latest(&engine).await.map_err(sql_failure)?;
     if rows.is_empty() {
-        say("no Health Score yet: SparkPost sends them once a day, as alerts on the metric health_score");
+        say(
+            "no Health Score yet: SparkPost sends them once a day, as alerts on the metric health_score",
+        );
     }
     let format = format_or_default(arguments.output);
     let table = table(&rows, format)
         .map_err(|source| Failure::caused(Exit::Failure, "lay out the scores", source))?;
-    let written_rows = format::write(&table.schema(), &[table.clone()], format, &mut io::stdout());
+    let written_rows = format::write(
+        &table.schema(),
+        std::slice::from_ref(&table),
+        format,
+        &mut io::stdout(),
+    );
     written(written_rows).map(|()| ExitCode::SUCCESS)
 }
 
@@ -38,7 +45,10 @@ fn table(rows: &[ScoreRow], format: Format) -> Result<RecordBatch, arrow::error:
     };
     let facet = text(|row| {
         let name = row.facet_name.as_ref()?;
-        Some(format!("{name}={}", row.facet_value.as_deref().unwrap_or_default()))
+        Some(format!(
+            "{name}={}",
+            row.facet_value.as_deref().unwrap_or_default()
+        ))
     });
     let triggered_at = text(|row| Some(row.triggered_at.format("%Y-%m-%d %H:%M:%SZ").to_string()));
     let mut columns: Vec<(&str, ArrayRef)> = vec![
@@ -52,7 +62,10 @@ fn table(rows: &[ScoreRow], format: Format) -> Result<RecordBatch, arrow::error:
     if format != Format::Table {
         let ids: Int64Array = rows.iter().map(|row| row.subaccount_id).collect();
         columns.insert(0, ("subaccount_id", Arc::new(ids)));
-        columns.push(("alert_id", Arc::new(rows.iter().map(|row| row.alert_id).collect::<Int64Array>())));
+        columns.push((
+            "alert_id",
+            Arc::new(rows.iter().map(|row| row.alert_id).collect::<Int64Array>()),
+        ));
         columns.push(("alert_name", text(|row| row.name.clone())));
         columns.push(("record_id", text(|row| Some(row.record_id.clone()))));
     }

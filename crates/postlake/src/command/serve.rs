@@ -6,8 +6,8 @@ use crate::cli::{RoleName, ServeArgs};
 use crate::command::output::say;
 use crate::config::{Flags, Settings};
 use crate::exit::{Exit, Failure};
-use crate::role::server::Server;
 use crate::role::run_read_process;
+use crate::role::server::Server;
 use crate::{banner, shutdown};
 
 pub(crate) async fn run(arguments: ServeArgs) -> Result<ExitCode, Failure> {

@@ -22,7 +22,11 @@ pub(crate) async fn run(arguments: TriggerArgs) -> Result<ExitCode, Failure> {
         let (request, label) = made.next(&arguments);
         for attempt in 0..=arguments.duplicate {
             let answer = sender.post(&request).await;
-            let label = if attempt == 0 { label.clone() } else { format!("{label}, again") };
+            let label = if attempt == 0 {
+                label.clone()
+            } else {
+                format!("{label}, again")
+            };
             tally.tell(&arguments, &label, &request, answer)?;
         }
     }
@@ -52,7 +56,9 @@ struct Made {
 
 impl Made {
     fn new(arguments: &TriggerArgs, now: DateTime<Utc>) -> Made {
-        let seed = arguments.seed.unwrap_or_else(|| now.timestamp_micros().unsigned_abs());
+        let seed = arguments
+            .seed
+            .unwrap_or_else(|| now.timestamp_micros().unsigned_abs());
         let mut traffic = Traffic::new(seed, now);
         let types: Vec<_> = arguments
             .types

@@ -42,7 +42,11 @@ async fn serve(
     stop: CancellationToken,
 ) -> Result<(), Failure> {
     let address: SocketAddr = listener.local_addr().map_err(|source| {
-        Failure::caused(Exit::Unavailable, "read the address of the read listener", source)
+        Failure::caused(
+            Exit::Unavailable,
+            "read the address of the read listener",
+            source,
+        )
     })?;
     let clock = wire::clock();
     let now = std::sync::Arc::new(move || clock.now());
@@ -56,7 +60,10 @@ async fn serve(
 /// The listener that the supervisor has bound: it stays the same over restarts of this process.
 fn inherited() -> Result<TcpListener, Failure> {
     let failed = |source| Failure::caused(Exit::Unavailable, "take over the read listener", source);
-    let socket = std::io::stdin().as_fd().try_clone_to_owned().map_err(failed)?;
+    let socket = std::io::stdin()
+        .as_fd()
+        .try_clone_to_owned()
+        .map_err(failed)?;
     let listener = std::net::TcpListener::from(socket);
     listener.set_nonblocking(true).map_err(failed)?;
     TcpListener::from_std(listener).map_err(failed)
@@ -70,7 +77,10 @@ fn die_with_parent() -> Result<(), Failure> {
     };
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(failed)?;
     if getppid().is_none_or(|parent| parent.as_raw_nonzero().get() == 1) {
-        return Err(Failure::new(Exit::Failure, "the server of this read process is gone"));
+        return Err(Failure::new(
+            Exit::Failure,
+            "the server of this read process is gone",
+        ));
     }
     Ok(())
 }

@@ -40,12 +40,19 @@ pub(crate) async fn start(settings: &Settings, on_landed: OnLanded) -> Result<Re
     }
     let listener = bind(settings.ingest_listen).await?;
     let address = listener.local_addr().map_err(|source| {
-        Failure::caused(Exit::Unavailable, "read the address of the ingest listener", source)
+        Failure::caused(
+            Exit::Unavailable,
+            "read the address of the ingest listener",
+            source,
+        )
     })?;
     let receiver = Receiver::start(settings.receiver.clone(), raw, wire::clock(), on_landed)
         .map_err(|faults| {
             let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
-            Failure::new(Exit::Config, format!("limits of the receiver: {}", faults.join("; ")))
+            Failure::new(
+                Exit::Config,
+                format!("limits of the receiver: {}", faults.join("; ")),
+            )
         })?;
     let stop = CancellationToken::new();
     let server = tokio::spawn(postlake_receiver::serve(

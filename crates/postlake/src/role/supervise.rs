@@ -34,7 +34,10 @@ pub(crate) struct Supervised {
 ///
 /// # Errors
 /// When the address is taken or this program cannot be started again.
-pub(crate) fn start(settings: &Settings, ingest: Option<SocketAddr>) -> Result<Supervised, Failure> {
+pub(crate) fn start(
+    settings: &Settings,
+    ingest: Option<SocketAddr>,
+) -> Result<Supervised, Failure> {
     let listener = TcpListener::bind(settings.read_listen).map_err(|source| {
         let doing = format!(
             "listen on {} (is another server running there?)",
