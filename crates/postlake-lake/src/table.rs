@@ -191,3 +191,6 @@ fn writer_properties() -> WriterProperties {
         .set_created_by(concat!("postlake ", env!("CARGO_PKG_VERSION")).to_owned())
         .build()
 }
+
+#[cfg(test)]
+mod tests;

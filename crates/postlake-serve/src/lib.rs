@@ -6,11 +6,11 @@
 //! * one answer is one moment of the lake: the versions of the four tables are taken once per answer
 //!   and are part of it;
 //! * what users write is bounded in text, nesting, memory, rows and time, and an answer that was cut says so;
-//! * text that senders and recipients control is shown as text, on the page, in the terminal and in files;
+//! * text that senders and recipients control is shown as text, on the page and in a terminal table;
 //! * no page makes a request to another host, and every page works without JavaScript.
 //!
-//! It deliberately knows neither the raw store nor the receiver, and of the lake only the port
-//! [`TableSource`]. Start at [`ServeState`] and [`router`] for HTTP, at [`SqlEngine`] for SQL.
+//! It deliberately knows neither the raw store nor the receiver, and sees the lake through the port
+//! [`TableSource`], which [`LakeSource`] fills. Start at [`ServeState`] and [`router`] for HTTP, at [`SqlEngine`] for SQL.
 #![cfg_attr(
     test,
     allow(
@@ -33,7 +33,7 @@ mod protect;
 pub mod scores;
 mod server;
 mod source;
-pub mod sql;
+mod sql;
 mod subject;
 pub mod summary;
 mod visible;
@@ -42,5 +42,5 @@ pub use lake_source::LakeSource;
 pub use protect::HostPolicy;
 pub use server::{Now, ServeConfig, ServeState, router, serve};
 pub use source::{BoxError, TableSet, TableSnapshot, TableSource, Versions};
-pub use sql::{QueryAnswer, SqlEngine, SqlError, SqlErrorKind, SqlLimits};
+pub use sql::{PlanVisibility, QueryAnswer, SqlEngine, SqlError, SqlErrorKind, SqlLimits, VIEWS};
 pub use subject::Subaccount;

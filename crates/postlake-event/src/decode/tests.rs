@@ -334,8 +334,7 @@ fn real_samples_are_decoded_whole() {
 /// JSON that resembles events, for mutation.
 fn event_like() -> impl Strategy<Value = Vec<u8>> {
     let scalar = prop_oneof![
-        "[a-z\\\\\"{}\\[\\],: \\u{0}-\\u{2f}é]{0,10}"
-            .prop_map(serde_json::Value::from),
+        "[a-z\\\\\"{}\\[\\],: \\u{0}-\\u{2f}é]{0,10}".prop_map(serde_json::Value::from),
         any::<i64>().prop_map(serde_json::Value::from),
         any::<f64>().prop_map(|float| serde_json::json!(float)),
         any::<bool>().prop_map(serde_json::Value::from),

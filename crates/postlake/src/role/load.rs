@@ -8,6 +8,7 @@ use std::time::Duration;
 use postlake_event::sink::Sink;
 use postlake_lake::Lake;
 use postlake_loader::{LoadError, Loader, deliver_pending};
+use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -36,18 +37,8 @@ pub(crate) struct Loading {
 /// # Errors
 /// When the stores cannot be set up or there is no thread to be had.
 pub(crate) fn start(settings: &Settings, hint: Arc<Notify>) -> Result<Loading, Failure> {
-    let loader = wire::loader(&settings.data)?;
-    let lake = wire::lake(&settings.data)?;
-    let sinks = wire::sinks(settings)?;
     let stop = CancellationToken::new();
-    let work = Work {
-        loader,
-        lake,
-        sinks,
-        hint,
-        interval: settings.load_interval,
-        stop: stop.clone(),
-    };
+    let first = Work::new(settings, &hint, &stop)?;
     let failed = |source| Failure::caused(Exit::Failure, "start the loader", source);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -55,11 +46,38 @@ pub(crate) fn start(settings: &Settings, hint: Arc<Notify>) -> Result<Loading, F
         .enable_all()
         .build()
         .map_err(failed)?;
+    let (settings, token) = (settings.clone(), stop.clone());
     let thread = std::thread::Builder::new()
         .name("load".to_owned())
-        .spawn(move || runtime.block_on(work.run()))
+        .spawn(move || keep_running(&runtime, &settings, &hint, &token, first))
         .map_err(failed)?;
     Ok(Loading { thread, stop })
+}
+
+/// A defect in one pass must not end loading for good: the loader starts over from the lake.
+fn keep_running(
+    runtime: &Runtime,
+    settings: &Settings,
+    hint: &Arc<Notify>,
+    stop: &CancellationToken,
+    first: Work,
+) -> bool {
+    let mut work = first;
+    loop {
+        match runtime.block_on(runtime.spawn(work.run())) {
+            Ok(complete) => return complete,
+            Err(error) => tracing::error!("the loader broke off and starts over: {error}"),
+        }
+        std::thread::sleep(BACK_OFF.0);
+        work = match Work::new(settings, hint, stop) {
+            Ok(work) if !stop.is_cancelled() => work,
+            Ok(_) => return false,
+            Err(failure) => {
+                tracing::error!("the loader cannot start over: {}", chain(&failure));
+                return false;
+            }
+        };
+    }
 }
 
 impl Loading {
@@ -81,6 +99,21 @@ struct Work {
 }
 
 impl Work {
+    fn new(
+        settings: &Settings,
+        hint: &Arc<Notify>,
+        stop: &CancellationToken,
+    ) -> Result<Work, Failure> {
+        Ok(Work {
+            loader: wire::loader(&settings.data)?,
+            lake: wire::lake(&settings.data)?,
+            sinks: wire::sinks(settings)?,
+            hint: Arc::clone(hint),
+            interval: settings.load_interval,
+            stop: stop.clone(),
+        })
+    }
+
     async fn run(mut self) -> bool {
         let mut back_off = BACK_OFF.0;
         loop {

@@ -87,6 +87,8 @@ impl Reader {
             .args(["serve", "--role", "read", "--data", &self.data])
             .env(LISTENER_IS_STDIN, &self.ingest)
             .stdin(Stdio::from(socket))
+            // Ctrl-C is for the server, which ends this process when it has drained.
+            .process_group(0)
             .kill_on_drop(true)
             .spawn()
     }

@@ -1,0 +1,163 @@
+//! A load generator: closed loop (each connection sends again when it is answered) or open loop (a
+//! fixed rate of arrivals, whatever the server does).
+//!
+//! In the open loop a request's latency counts from the moment at which it was due, not from the
+//! moment at which a connection was free for it: a server that stalls cannot hide what it made wait
+//! (coordinated omission). One thread, so that most of a small machine is left to the server.
+
+mod connection;
+
+use std::cell::Cell;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use serde_json::{Value, json};
+use tokio::task::LocalSet;
+
+use crate::arguments::Arguments;
+use crate::bodies;
+use crate::latencies::Latencies;
+use connection::Connection;
+
+/// What to send where.
+struct Plan {
+    target: SocketAddr,
+    path: String,
+    connections: usize,
+    duration: Duration,
+    /// Requests a second; none for the closed loop.
+    rate: Option<f64>,
+    /// Tells the batch ids of this run from those of others.
+    run: u32,
+    pool: Vec<Bytes>,
+}
+
+/// What came back.
+#[derive(Default)]
+struct Tally {
+    latencies: Latencies,
+    bytes: u64,
+    refused: u64,
+    broken: u64,
+    /// Ids of the batches that were answered 200, a line each.
+    acknowledged: String,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<Value> {
+    let events: usize = arguments.or("events", 350)?;
+    let seed: u64 = arguments.or("seed", 1)?;
+    let plan = Plan {
+        target: arguments.required("target")?,
+        path: arguments.or("path", "/webhooks/events".to_owned())?,
+        connections: arguments.or("connections", 64)?,
+        duration: Duration::from_secs_f64(arguments.or("seconds", 10.0)?),
+        rate: arguments.optional("rate")?,
+        run: arguments.or("run", 0)?,
+        pool: bodies::pool(seed, arguments.or("pool", 256)?, events),
+    };
+    let ids: Option<PathBuf> = arguments.optional("ids")?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("start the runtime")?;
+    let cpu_before = cpu_seconds()?;
+    let started = Instant::now();
+    let tally = LocalSet::new().block_on(&runtime, drive(plan))?;
+    let seconds = started.elapsed().as_secs_f64();
+    let cpu = cpu_seconds()? - cpu_before;
+    if let Some(path) = ids {
+        std::fs::write(&path, &tally.acknowledged)
+            .with_context(|| format!("write {}", path.display()))?;
+    }
+    Ok(report(tally, seconds, events, cpu))
+}
+
+fn report(tally: Tally, seconds: f64, events: usize, cpu_seconds: f64) -> Value {
+    let requests = tally.latencies.count() as f64;
+    json!({
+        "requests": tally.latencies.count(),
+        "refused": tally.refused,
+        "broken": tally.broken,
+        "seconds": seconds,
+        "requests_per_second": requests / seconds,
+        "megabytes_per_second": tally.bytes as f64 / 1e6 / seconds,
+        "events_per_second": requests * events as f64 / seconds,
+        "mean_body_bytes": tally.bytes as f64 / requests.max(1.0),
+        "generator_cpu_seconds": cpu_seconds,
+        "latency": tally.latencies.report(),
+    })
+}
+
+/// Runs every connection to its end and adds up what they saw.
+async fn drive(plan: Plan) -> Result<Tally> {
+    let plan = Rc::new(plan);
+    let next = Rc::new(Cell::new(0_u64));
+    let start = Instant::now();
+    let tasks: Vec<_> = (0..plan.connections)
+        .map(|_| tokio::task::spawn_local(post_many(Rc::clone(&plan), Rc::clone(&next), start)))
+        .collect();
+    let mut total = Tally::default();
+    for task in tasks {
+        let tally = task.await.context("a connection panicked")??;
+        total.latencies.append(tally.latencies);
+        total.bytes += tally.bytes;
+        total.refused += tally.refused;
+        total.broken += tally.broken;
+        total.acknowledged.push_str(&tally.acknowledged);
+    }
+    Ok(total)
+}
+
+async fn post_many(plan: Rc<Plan>, next: Rc<Cell<u64>>, start: Instant) -> Result<Tally> {
+    let mut connection = Connection::open(plan.target).await?;
+    let mut tally = Tally::default();
+    loop {
+        let number = next.get();
+        let due = plan
+            .rate
+            .map(|rate| start + Duration::from_secs_f64(number as f64 / rate));
+        let begins = due.unwrap_or_else(Instant::now);
+        if begins >= start + plan.duration {
+            return Ok(tally);
+        }
+        next.set(number + 1);
+        if let Some(due) = due {
+            tokio::time::sleep_until(due.into()).await;
+        }
+        let begins = due.unwrap_or_else(Instant::now);
+        let Some(body) = plan.pool.get(number as usize % plan.pool.len()) else {
+            return Ok(tally);
+        };
+        let id = format!("{:08x}-0000-4000-8000-{number:012x}", plan.run);
+        match connection.post(&plan.path, &id, body).await {
+            Ok(200) => {
+                tally.latencies.add(begins.elapsed());
+                tally.bytes += body.len() as u64;
+                writeln!(tally.acknowledged, "{id}")?;
+            }
+            Ok(_) => tally.refused += 1,
+            Err(_) => {
+                tally.broken += 1;
+                connection = Connection::open(plan.target).await?;
+            }
+        }
+    }
+}
+
+/// User and system time of this process, in seconds.
+fn cpu_seconds() -> Result<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat").context("read /proc/self/stat")?;
+    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let ticks: u64 = after_name
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .filter_map(|field| field.parse::<u64>().ok())
+        .sum();
+    Ok(ticks as f64 / 100.0)
+}

@@ -1,0 +1,61 @@
+//! The programs behind `cargo xtask bench`: a load generator, the bare servers and disks that the
+//! product is compared with, and the files that it converts.
+//!
+//! Each part prints one line of JSON on standard output; `xtask/src/bench/` starts them, measures
+//! the servers from outside and writes the results.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program for xtask to read"
+)]
+
+mod arguments;
+mod bare;
+mod bodies;
+mod corpus;
+mod disk;
+mod latencies;
+mod load;
+mod stored;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+use arguments::Arguments;
+
+const PARTS: &str = "\
+postlake-bench PART --name value ...
+  load    posts batches to a server and measures the answers
+  bare    a hyper server that reads every body and drops it
+  disk    writes and syncs: appends, and segments as the receiver writes them
+  stored  compares what was answered 200 with what lies in a raw store
+  corpus  files of events to convert";
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(line) => {
+            println!("{line}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("postlake-bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<serde_json::Value> {
+    let mut words = std::env::args().skip(1);
+    let part = words.next().unwrap_or_default();
+    let arguments = Arguments::parse(words)?;
+    match part.as_str() {
+        "load" => load::run(&arguments),
+        "bare" => bare::run(),
+        "disk" => disk::run(&arguments),
+        "stored" => stored::run(&arguments),
+        "corpus" => corpus::run(&arguments),
+        _ => bail!("{PARTS}"),
+    }
+}

@@ -1,0 +1,90 @@
+//! Was everything that was answered 200 stored? Reads every segment, every body's hash compared.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use object_store::local::LocalFileSystem;
+use postlake_raw::RawStore;
+use serde_json::{Value, json};
+
+use crate::arguments::Arguments;
+
+/// `--data` is the server's data directory, `--ids` the files of `load`, comma-separated.
+pub(crate) fn run(arguments: &Arguments) -> Result<Value> {
+    let data: PathBuf = arguments.required("data")?;
+    let ids: String = arguments.required("ids")?;
+    let mut acknowledged = HashSet::new();
+    for path in ids.split(',') {
+        let lines = std::fs::read_to_string(path).with_context(|| format!("read {path}"))?;
+        acknowledged.extend(lines.lines().map(str::to_owned));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("start the runtime")?;
+    let store = LocalFileSystem::new_with_prefix(&data).context("open the data directory")?;
+    let found = runtime.block_on(read_all(&RawStore::new(Arc::new(store))))?;
+    let missing = acknowledged
+        .iter()
+        .filter(|id| !found.batches.contains_key(*id))
+        .count();
+    Ok(json!({
+        "segments": found.segments,
+        "batches": found.batches.values().sum::<u64>(),
+        "object_bytes": found.object_bytes,
+        "body_bytes": found.body_bytes,
+        "acknowledged": acknowledged.len(),
+        "missing": missing,
+    }))
+}
+
+#[derive(Default)]
+struct Found {
+    segments: u64,
+    object_bytes: u64,
+    body_bytes: u64,
+    /// How often each batch id is stored.
+    batches: HashMap<String, u64>,
+}
+
+async fn read_all(store: &RawStore) -> Result<Found> {
+    let mut found = Found::default();
+    for date in store.dates().await.context("list the days")? {
+        for stream in store.streams(date).await.context("list the streams")? {
+            let mut after = 0;
+            loop {
+                let keys = store
+                    .segments_after(date, stream, after)
+                    .await
+                    .context("list segments")?;
+                let Some(last) = keys.last() else { break };
+                after = last.number().get();
+                for key in &keys {
+                    add_segment(store, key, &mut found).await?;
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+async fn add_segment(
+    store: &RawStore,
+    key: &postlake_raw::SegmentKey,
+    found: &mut Found,
+) -> Result<()> {
+    let bytes = store.read_bytes(key).await.context("read a segment")?;
+    let segment = postlake_raw::segment::decode(Some(key), &bytes).context("decode a segment")?;
+    found.segments += 1;
+    found.object_bytes += bytes.len() as u64;
+    for batch in segment.batches {
+        found.body_bytes += batch.envelope.body_bytes;
+        *found
+            .batches
+            .entry(batch.envelope.batch_id.unwrap_or_default())
+            .or_default() += 1;
+    }
+    Ok(())
+}

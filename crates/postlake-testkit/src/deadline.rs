@@ -1,0 +1,33 @@
+//! Waiting for conditions, never for time.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a condition may take; the machines of tests are slow and shared.
+pub const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Between two looks at a condition.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// The value that `probe` gives in the end; panics, naming `what`, when it gives none in time.
+#[track_caller]
+pub fn until<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+    match within(PATIENCE, &mut probe) {
+        Some(value) => value,
+        None => panic!("after {} s still not: {what}", PATIENCE.as_secs()),
+    }
+}
+
+/// The value that `probe` gives within `limit`.
+pub(crate) fn within<T>(limit: Duration, probe: &mut dyn FnMut() -> Option<T>) -> Option<T> {
+    let start = Instant::now();
+    loop {
+        if let Some(value) = probe() {
+            return Some(value);
+        }
+        if start.elapsed() >= limit {
+            return None;
+        }
+        thread::sleep(PAUSE);
+    }
+}
