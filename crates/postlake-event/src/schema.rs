@@ -203,4 +203,33 @@ mod tests {
             assert!(schema.field_with_name(column).is_ok(), "{column}");
         }
     }
+
+    /// The part of `docs/formats.md` below the heading of a table, up to the next heading of its rank.
+    fn documented(table: Table) -> String {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/formats.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        let heading = format!("\n### {}\n", table.name());
+        let (_, part) = page.split_once(&heading).unwrap();
+        part.split("\n### ").next().unwrap().to_owned()
+    }
+
+    #[test]
+    fn every_column_is_documented() {
+        for table in Table::ALL {
+            let part = documented(table);
+            let cells = part
+                .lines()
+                .filter_map(|line| line.strip_prefix("| ")?.split(" |").next());
+            let columns = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2));
+            let named: Vec<_> = columns.collect();
+            let schema = table.schema();
+            let known: Vec<_> = schema.fields().iter().map(|field| field.name()).collect();
+            assert_eq!(
+                named,
+                known,
+                "the columns of {} in docs/formats.md",
+                table.name()
+            );
+        }
+    }
 }

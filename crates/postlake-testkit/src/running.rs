@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::deadline::{PATIENCE, until, within};
+use crate::deadline::{PATIENCE, within};
 
 /// How a program ended and what it wrote.
 #[derive(Clone, Debug)]
@@ -188,9 +188,10 @@ impl Running {
         self.wait()
     }
 
-    /// Ends it with `kill -9`; its children are gone afterwards too.
+    /// Ends it with `kill -9`; its children must be gone afterwards too.
+    #[track_caller]
     pub fn kill(mut self) -> Outcome {
-        self.end_now();
+        assert!(self.end_now(), "a child outlives its server");
         self.outcome()
     }
 
@@ -209,17 +210,17 @@ impl Running {
         }
     }
 
-    fn end_now(&mut self) {
+    /// True if no child of it is left.
+    fn end_now(&mut self) -> bool {
         if self.ended.is_some() {
-            return;
+            return true;
         }
         let children = self.children();
         // It may have ended by itself a moment ago.
         drop(self.child.kill());
-        self.ended = Some(self.child.wait().unwrap());
-        for child in children {
-            until("a child of a killed server is gone", || (!runs(child)).then_some(()));
-        }
+        self.ended = self.child.wait().ok();
+        let gone = || (!children.iter().any(|child| runs(*child))).then_some(());
+        within(PATIENCE, &mut { gone }).is_some()
     }
 }
 
@@ -240,7 +241,7 @@ pub(crate) fn send(id: u32, signal: Signal) {
 }
 
 fn children_of(parent: u32) -> Vec<u32> {
-    let processes = fs::read_dir("/proc").unwrap();
+    let processes = fs::read_dir("/proc").into_iter().flatten();
     processes
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .filter(|id| stat(*id).is_some_and(|(_, of)| of == parent))

@@ -127,15 +127,16 @@ fn introduce(arguments: &DemoArgs, settings: &Settings, listeners: Listeners, pl
         "  webhooks   http://{ingest}/webhooks/events  (made-up data, not protected, this machine only)"
     ));
     say(&format!("  data       {data}"));
+    let program = program();
     say("look at, while it runs:");
     say(&format!(
         "  postlake scores --data {data}                 one subaccount has fallen to bad"
     ));
     say(&format!(
-        "  postlake query --data {data} \"SELECT reason, count(*) FROM events WHERE type = 'bounce' GROUP BY 1 ORDER BY 2 DESC LIMIT 5\""
+        "  {program} query --data {data} \"SELECT reason, count(*) FROM events WHERE type = 'bounce' GROUP BY 1 ORDER BY 2 DESC LIMIT 5\""
     ));
     say(&format!(
-        "  postlake query --data {data} \"SELECT * FROM quarantine\"    what could not be decoded, and why"
+        "  {program} query --data {data} \"SELECT * FROM quarantine\"    what could not be decoded, and why"
     ));
     if matches!(place, Place::Temporary(_)) {
         say("  (the data goes when the demo ends; keep it with --data DIR)");
@@ -144,6 +145,13 @@ fn introduce(arguments: &DemoArgs, settings: &Settings, listeners: Listeners, pl
         Some(time) => say(&format!("it stops by itself after {} s", time.as_secs())),
         None => say("Ctrl-C stops it"),
     }
+}
+
+/// How this program was called, so that the lines above can be typed as they stand.
+fn program() -> String {
+    std::env::args()
+        .next()
+        .unwrap_or_else(|| "postlake".to_owned())
 }
 
 /// Plays the story until its time is over; the ledger holds what was answered 200.
@@ -227,38 +235,34 @@ async fn conclude(
         let new = field(&lake) - before.as_ref().map_or(0, field);
         u64::try_from(new).unwrap_or(0)
     };
-    let rows = [
-        (
-            "batches",
-            ledger.posts,
-            count(|summary| summary.totals.batches),
-        ),
-        ("items", ledger.items, count(|summary| summary.totals.items)),
-        (
-            "events",
-            ledger.events,
-            count(|summary| summary.totals.events),
-        ),
-        (
-            "alerts",
-            ledger.alerts,
-            count(|summary| summary.totals.alerts),
-        ),
-        (
-            "duplicates",
-            ledger.duplicates,
-            count(|summary| summary.totals.duplicates),
-        ),
+    let mut rows = vec![
+        ("batches", ledger.posts, count(|lake| lake.totals.batches)),
+        ("items", ledger.items, count(|lake| lake.totals.items)),
+        ("events", ledger.events, count(|lake| lake.totals.events)),
         (
             "quarantined",
             ledger.rejects,
-            count(|summary| summary.totals.rejects),
+            count(|lake| lake.totals.rejects),
         ),
     ];
-    print("              sent and answered 200   in the lake")?;
-    for (name, sent, found) in rows {
+    if before
+        .as_ref()
+        .is_some_and(|before| before.totals.alerts > 0)
+    {
+        // The directory may hold the same days of scores from an earlier demo: what is an alert for
+        // the sender is a duplicate there.
+        let sent = ledger.alerts + ledger.duplicates;
+        let found = count(|lake| lake.totals.alerts + lake.totals.duplicates);
+        rows.push(("alerts and duplicates", sent, found));
+    } else {
+        rows.push(("alerts", ledger.alerts, count(|lake| lake.totals.alerts)));
+        let found = count(|lake| lake.totals.duplicates);
+        rows.push(("duplicates", ledger.duplicates, found));
+    }
+    print("                       sent and answered 200   in the lake")?;
+    for (name, sent, found) in &rows {
         let mark = if sent == found { "" } else { "   DIFFERS" };
-        print(&format!("{name:<12}  {sent:>21}  {found:>12}{mark}"))?;
+        print(&format!("{name:<21}  {sent:>21}  {found:>12}{mark}"))?;
     }
     if let Some(row) = worst.first() {
         print(&format!(

@@ -1,7 +1,9 @@
 //! The receive role: the ingest listener and the receiver behind it.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use postlake_raw::CreateOnly;
 use postlake_receiver::{OnLanded, Receiver};
@@ -55,6 +57,13 @@ pub(crate) async fn start(settings: &Settings, on_landed: OnLanded) -> Result<Re
             )
         })?;
     let stop = CancellationToken::new();
+    if let Some(directory) = settings.data.directory() {
+        drop(tokio::spawn(watch_free_space(
+            directory.to_owned(),
+            Arc::clone(&receiver),
+            stop.clone(),
+        )));
+    }
     let server = tokio::spawn(postlake_receiver::serve(
         listener,
         Arc::clone(&receiver),
@@ -66,6 +75,44 @@ pub(crate) async fn start(settings: &Settings, on_landed: OnLanded) -> Result<Re
         server,
         address,
     })
+}
+
+/// How often the free space is looked at.
+const WATCH_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Events are held back when less than this is free, or less than a twentieth of the disk if that is
+/// less: what is left is the reserve for alerts, which nobody sends twice.
+const RESERVE_BYTES: u64 = 512 << 20;
+
+/// Holds events back while the disk is nearly full, and lets them in again by itself.
+async fn watch_free_space(directory: PathBuf, receiver: Arc<Receiver>, stop: CancellationToken) {
+    let mut held = false;
+    loop {
+        match rustix::fs::statvfs(&directory) {
+            Ok(disk) => {
+                let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+                let reserve = (disk.f_blocks.saturating_mul(disk.f_frsize) / 20).min(RESERVE_BYTES);
+                let low = free < reserve;
+                if low != held {
+                    tracing::warn!(
+                        free_bytes = free,
+                        reserve_bytes = reserve,
+                        held = low,
+                        "free space"
+                    );
+                    receiver.hold_events(low);
+                    held = low;
+                }
+            }
+            Err(error) => {
+                tracing::warn!("cannot read the free space of the data directory: {error}")
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(WATCH_INTERVAL) => {}
+            () = stop.cancelled() => return,
+        }
+    }
 }
 
 /// Binds a listener, with a sentence for the usual mistake.

@@ -1,0 +1,188 @@
+//! Where the data of one test lies, and the program's commands on it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::TryStreamExt as _;
+use object_store::aws::AmazonS3Builder;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path as ObjectPath;
+use object_store::prefix::PrefixStore;
+use object_store::{ObjectStore, ObjectStoreExt as _};
+use serde::de::DeserializeOwned;
+use tempfile::TempDir;
+
+use crate::peers::S3;
+use crate::running::{Outcome, Running};
+use crate::server::Server;
+
+/// Any free port of this machine.
+const FREE: &str = "127.0.0.1:0";
+
+/// A place for data of its own. Commands run in an empty directory, without any `POSTLAKE_*` variable.
+#[derive(Debug)]
+pub struct Place {
+    program: PathBuf,
+    home: TempDir,
+    url: String,
+    store: Arc<dyn ObjectStore>,
+    s3: Option<S3>,
+}
+
+impl Place {
+    /// A temporary directory.
+    pub fn local(program: &str) -> Place {
+        let home = TempDir::with_prefix("postlake-it-").unwrap();
+        let data = home.path().join("data");
+        std::fs::create_dir(&data).unwrap();
+        Place {
+            program: program.into(),
+            url: data.to_str().unwrap().to_owned(),
+            store: Arc::new(LocalFileSystem::new_with_prefix(&data).unwrap()),
+            home,
+            s3: None,
+        }
+    }
+
+    /// A prefix of the S3 peer that nobody has used.
+    pub fn on_s3(program: &str, s3: S3) -> Place {
+        let prefix = format!("it/{:016x}", rand::random::<u64>());
+        let store = AmazonS3Builder::from_env()
+            .with_endpoint(&s3.endpoint)
+            .with_allow_http(true)
+            .with_bucket_name(&s3.bucket)
+            .build()
+            .unwrap();
+        Place {
+            program: program.into(),
+            home: TempDir::with_prefix("postlake-it-").unwrap(),
+            url: format!("s3://{}/{prefix}", s3.bucket),
+            store: Arc::new(PrefixStore::new(store, prefix)),
+            s3: Some(s3),
+        }
+    }
+
+    /// What `--data` is given.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The directory that commands run in; on disk it holds the data too.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// The data directory. Panics on S3.
+    pub fn directory(&self) -> PathBuf {
+        assert!(self.s3.is_none(), "{} is no directory", self.url);
+        self.url.clone().into()
+    }
+
+    /// The store that holds everything.
+    pub fn store(&self) -> Arc<dyn ObjectStore> {
+        Arc::clone(&self.store)
+    }
+
+    /// A command of the program as it is given.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        let ours = std::env::vars().filter(|(name, _)| name.starts_with("POSTLAKE_"));
+        for (name, _) in ours {
+            command.env_remove(name);
+        }
+        if let Some(s3) = &self.s3 {
+            command.env("AWS_ENDPOINT_URL", &s3.endpoint);
+        }
+        command
+            .args(arguments)
+            .current_dir(self.home.path())
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// A command on this place's data.
+    pub fn command_here(&self, arguments: &[&str]) -> Command {
+        let mut command = self.command(arguments);
+        command.args(["--data", &self.url]);
+        command
+    }
+
+    /// Runs a command on this place's data to its end.
+    pub fn run(&self, arguments: &[&str]) -> Outcome {
+        Running::start(&mut self.command_here(arguments)).wait()
+    }
+
+    /// Starts `serve` on free ports and waits until it is ready.
+    #[track_caller]
+    pub fn serve(&self, arguments: &[&str]) -> Server {
+        let mut command = self.command_here(&["serve"]);
+        command
+            .args(["--ingest-listen", FREE, "--read-listen", FREE])
+            .args(arguments);
+        Server::start(&mut command)
+    }
+
+    /// Starts `load`.
+    pub fn start_load(&self) -> Running {
+        Running::start(&mut self.command_here(&["load"]))
+    }
+
+    /// Loads everything.
+    #[track_caller]
+    pub fn load(&self) -> Outcome {
+        self.start_load().wait().success()
+    }
+
+    /// The rows that `postlake query -o json` answers.
+    #[track_caller]
+    pub fn query<T: DeserializeOwned>(&self, sql: &str) -> Vec<T> {
+        let answer = self.run(&["query", sql, "-o", "json"]).success();
+        serde_json::from_slice(&answer.stdout)
+            .unwrap_or_else(|error| panic!("{sql}: {error}: {}", answer.text()))
+    }
+
+    /// The one number that a query answers.
+    #[track_caller]
+    pub fn number(&self, sql: &str) -> i64 {
+        let answer = self.run(&["query", sql, "-o", "csv"]).success().text();
+        let line = answer.lines().nth(1).expect("a row under the header");
+        line.parse().unwrap_or_else(|_| panic!("{sql}: {answer}"))
+    }
+
+    /// The lines that a query answers as NDJSON, sorted.
+    #[track_caller]
+    pub fn sorted_lines(&self, sql: &str) -> Vec<String> {
+        let answer = self.run(&["query", sql, "-o", "ndjson"]).success().text();
+        let mut lines: Vec<String> = answer.lines().map(str::to_owned).collect();
+        lines.sort_unstable();
+        lines
+    }
+
+    /// All objects below a prefix, by name.
+    pub fn objects(&self, prefix: &str) -> Vec<(String, Bytes)> {
+        let store = self.store();
+        let prefix = ObjectPath::from(prefix);
+        wait_on(async move {
+            let mut found: Vec<_> = store.list(Some(&prefix)).try_collect().await.unwrap();
+            found.sort_by(|one, two| one.location.cmp(&two.location));
+            let mut objects = Vec::with_capacity(found.len());
+            for object in found {
+                let bytes = store.get(&object.location).await.unwrap().bytes().await.unwrap();
+                objects.push((object.location.to_string(), bytes));
+            }
+            objects
+        })
+    }
+}
+
+/// Runs a future to its end.
+pub(crate) fn wait_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(future)
+}

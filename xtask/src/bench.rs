@@ -1,0 +1,86 @@
+//! `cargo xtask bench`: measurements against bare servers, the bare disk and other engines, in the
+//! same run. Each writes `bench/runs/<date>-<commit>-<name>.json` and a readable page beside it.
+//!
+//! Two runs on two machines cannot be compared; the ratios within one run can.
+
+mod binaries;
+mod convert;
+mod figures;
+mod machine;
+mod measured;
+mod receive;
+mod report;
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+/// How long and how often things are measured.
+#[derive(Debug, Clone, Copy)]
+struct Effort {
+    /// Repetitions of each measurement.
+    rounds: usize,
+    /// Length of one, in seconds, where it has a length.
+    seconds: f64,
+}
+
+const FULL: Effort = Effort { rounds: 5, seconds: 10.0 };
+const QUICK: Effort = Effort { rounds: 1, seconds: 2.0 };
+
+/// `bench receive|convert [--quick] [--rounds N] [--seconds S]`.
+pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
+    let Some((name, rest)) = arguments.split_first() else {
+        bail!("bench receive or bench convert");
+    };
+    let effort = effort(rest)?;
+    match name.as_str() {
+        "receive" => receive::run(root, effort),
+        "convert" => convert::run(root, effort),
+        _ => bail!("there is no benchmark {name}; there are receive and convert"),
+    }
+}
+
+fn effort(arguments: &[String]) -> Result<Effort> {
+    let mut effort = FULL;
+    let mut words = arguments.iter();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--quick" => effort = QUICK,
+            "--rounds" => effort.rounds = number(words.next())? as usize,
+            "--seconds" => effort.seconds = number(words.next())?,
+            _ => bail!("{word} is not --quick, --rounds N or --seconds S"),
+        }
+    }
+    if effort.rounds == 0 || effort.seconds <= 0.0 {
+        bail!("rounds and seconds are more than nothing");
+    }
+    Ok(effort)
+}
+
+fn number(word: Option<&String>) -> Result<f64> {
+    match word.map(|word| word.parse()) {
+        Some(Ok(number)) => Ok(number),
+        _ => bail!("a number is missing behind an option"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn effort_of(words: &[&str]) -> Result<Effort> {
+        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+        effort(&words)
+    }
+
+    #[test]
+    fn options_set_the_effort() {
+        assert_eq!(effort_of(&[]).unwrap().rounds, 5);
+        assert_eq!(effort_of(&["--quick"]).unwrap().rounds, 1);
+        let both = effort_of(&["--rounds", "3", "--seconds", "0.5"]).unwrap();
+        assert_eq!((both.rounds, both.seconds), (3, 0.5));
+        for wrong in [&["--rounds"][..], &["--rounds", "0"], &["--fast"]] {
+            assert!(effort_of(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! The release binaries that are measured and that measure, and a folder to work in.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::program::{cargo, shown};
+
+/// What a benchmark runs, and where.
+#[derive(Debug)]
+pub(crate) struct Binaries {
+    pub(crate) postlake: PathBuf,
+    pub(crate) bench: PathBuf,
+    /// Empty, on the disk that holds the build; removed when this is dropped.
+    pub(crate) folder: PathBuf,
+}
+
+impl Binaries {
+    /// Builds both as anybody would: the product with its default features.
+    pub(crate) fn build(root: &Path, name: &str) -> Result<Self> {
+        build(root, "postlake", "postlake")?;
+        build(root, "postlake-testkit", "postlake-bench")?;
+        let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+        let folder = target.join(format!("bench-{name}-{}", std::process::id()));
+        fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
+        Ok(Self {
+            postlake: target.join("release/postlake"),
+            bench: target.join("release/postlake-bench"),
+            folder,
+        })
+    }
+
+    pub(crate) fn size_bytes(&self) -> Result<u64> {
+        let data = fs::metadata(&self.postlake).context("look at the release binary")?;
+        Ok(data.len())
+    }
+}
+
+impl Drop for Binaries {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.folder) {
+            eprintln!("{} stays behind: {error}", self.folder.display());
+        }
+    }
+}
+
+fn build(root: &Path, package: &str, binary: &str) -> Result<()> {
+    let words = ["build", "--release", "--locked", "--package", package, "--bin", binary];
+    shown(cargo().args(words).current_dir(root)).with_context(|| format!("build {package}"))
+}
