@@ -2,7 +2,7 @@
 
 They read the inner events, a line each: none of them takes webhook bodies as they come. Column names
 and types are given to each, so that none has to look for them first. Nested fields become JSON text
-(pyarrow: struct columns in Parquet; flattened, lists joined, in CSV). Times stay text. Parquet is
+(pyarrow: struct columns, which its CSV writer does not take). Times stay text. Parquet is
 written with zstd level 1. Seconds count from after the import to the closed output file.
 
     python3 convert_peers.py columns EVENTS.ndjson COLUMNS.json
@@ -87,7 +87,6 @@ def pyarrow_schema(kinds):
 
 def pyarrow_convert(form, source, kinds, target):
     import pyarrow
-    import pyarrow.csv
     import pyarrow.json
     import pyarrow.parquet
 
@@ -97,25 +96,8 @@ def pyarrow_convert(form, source, kinds, target):
         read_options=pyarrow.json.ReadOptions(use_threads=False, block_size=4 << 20),
         parse_options=pyarrow.json.ParseOptions(explicit_schema=pyarrow_schema(kinds)),
     )
-    if form == "parquet":
-        pyarrow.parquet.write_table(table, target, compression="zstd", compression_level=1)
-    else:
-        pyarrow.csv.write_csv(flat(table), target)
+    pyarrow.parquet.write_table(table, target, compression="zstd", compression_level=1)
     return time.perf_counter() - started, pyarrow.__version__
-
-
-def flat(table):
-    """A table that CSV can hold: structs become columns, lists of text joined text."""
-    import pyarrow
-    import pyarrow.compute
-
-    while any(pyarrow.types.is_struct(field.type) for field in table.schema):
-        table = table.flatten()
-    for index, field in enumerate(table.schema):
-        if pyarrow.types.is_list(field.type):
-            joined = pyarrow.compute.binary_join(table[index].cast(pyarrow.list_(pyarrow.string())), ",")
-            table = table.set_column(index, field.name, joined)
-    return table
 
 
 def python_pyarrow_convert(form, source, kinds, target):

@@ -39,6 +39,11 @@ pub(crate) fn all() -> Result<Tools> {
     })
 }
 
+/// The interpreter with the engines alone, for what needs nothing else.
+pub(crate) fn python() -> Result<PathBuf> {
+    python::install()
+}
+
 /// Says what is being installed, and when it is done how long that took.
 fn announced<T>(what: &str, action: impl FnOnce() -> Result<T>) -> Result<T> {
     eprintln!("installing {what}");

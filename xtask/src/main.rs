@@ -9,6 +9,7 @@
     reason = "a program for people at a terminal"
 )]
 
+mod bench;
 mod fast_checks;
 mod full_test;
 mod install;
@@ -45,6 +46,11 @@ const COMMANDS: &[Command] = &[
         "start the servers alone, print the environment of the tests, stop at an interrupt",
         |_, _| peers::run(),
     ),
+    (
+        "bench",
+        "measure: receive (against a bare server and the bare disk) or convert (against other engines)",
+        bench::run,
+    ),
     ("tidy", "the structural rules of the tree", |root, _| {
         tidy::run(root)
     }),
@@ -54,6 +60,9 @@ const DETAILS: &str = "\
 test [--fast] [ARGUMENTS OF NEXTEST]
     --fast    no installs, no servers: tests that need one say so and pass over it
     Example: cargo xtask test --fast -p postlake-raw segment
+bench receive|convert [--quick] [--rounds N] [--seconds S]
+    Writes bench/runs/<date>-<commit>-<name>.md and .json
+    Example: cargo xtask bench receive
 peers
     Example: cargo xtask peers > peers.env, and elsewhere: source peers.env; cargo nextest run -p postlake-sinks
 ";

@@ -89,13 +89,11 @@ impl DataUrl {
             Place::Directory(_) => Ok(Arc::new(SyncedFileSystem::new(LocalFileSystem::new()))),
             Place::S3 { bucket, .. } => {
                 register_s3_log_store();
-                let plain = std::env::var("AWS_ENDPOINT_URL")
-                    .is_ok_and(|endpoint| endpoint.starts_with("http://"));
-                let store = AmazonS3Builder::from_env()
-                    .with_bucket_name(bucket)
-                    .with_allow_http(plain)
-                    .build()
-                    .map_err(DataUrlError::Store)?;
+                let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket);
+                if std::env::var("AWS_ENDPOINT_URL").is_ok_and(|url| url.starts_with("http://")) {
+                    builder = builder.with_allow_http(true);
+                }
+                let store = builder.build().map_err(DataUrlError::Store)?;
                 Ok(Arc::new(store))
             }
         }

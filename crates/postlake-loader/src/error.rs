@@ -2,7 +2,8 @@
 
 use postlake_event::sink::SinkError;
 use postlake_lake::{ErrorKind, LakeError};
-use postlake_raw::{ListError, ReadError};
+use postlake_raw::segment::SegmentError;
+use postlake_raw::{ListError, ReadError, SegmentKey};
 
 /// Why a pass or a delivery did not complete. Nothing is lost by any of these: what was committed
 /// stands, and the next pass goes on from there.
@@ -14,6 +15,15 @@ pub enum LoadError {
     /// A segment that was listed cannot be read at present.
     #[error("read a raw segment")]
     Read(#[source] ReadError),
+    /// A segment was written by a newer release. It is left where it is.
+    #[error("read {key} with this release; use the one that wrote it or a later one")]
+    Newer {
+        /// The segment.
+        key: SegmentKey,
+        /// What its header says.
+        #[source]
+        source: SegmentError,
+    },
     /// The lake refused or does not answer.
     #[error("load into the lake")]
     Lake(#[source] LakeError),

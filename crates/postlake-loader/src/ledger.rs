@@ -112,7 +112,7 @@ fn day_of(date: NaiveDate) -> i32 {
 /// Quarantine rows for segments that could not be read: the whole object waits for a person.
 pub(crate) fn damaged_rows(
     schema: &arrow::datatypes::SchemaRef,
-    damaged: &[(postlake_raw::SegmentKey, postlake_raw::ReadError)],
+    damaged: &[&(postlake_raw::SegmentKey, postlake_raw::ReadError)],
 ) -> Result<RecordBatch, LoadError> {
     let mut received_date = Date32Builder::new();
     let mut received_at = TimestampMicrosecondBuilder::new();

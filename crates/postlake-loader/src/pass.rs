@@ -16,6 +16,7 @@ use postlake_event::decode::{BatchInput, Counts, Decoded, Decoder};
 use postlake_event::schema::Table;
 use postlake_lake::{Lake, LakeError};
 use postlake_raw::clock::Clock;
+use postlake_raw::segment::SegmentError;
 use postlake_raw::{Batch, RawStore, ReadError, SegmentKey, StreamName};
 
 use crate::discover::Discovery;
@@ -195,7 +196,7 @@ impl Loader {
             events: events.rows,
             alerts: alerts.rows,
             quarantine,
-            damaged: work.damaged_rows(&decoded)?,
+            damaged: work.damaged_rows(&open.tables, &decoded)?,
             ledger,
         };
         parts.append(&mut open.tables, &work.positions).await?;
@@ -277,6 +278,13 @@ impl Work {
                     self.decode(key, index, batch);
                 }
             }
+            Err(ReadError::Damaged {
+                key,
+                source: source @ SegmentError::UnknownFormat { .. },
+            }) => {
+                // Not damaged but newer than this release: passing over it would lose it.
+                return Err(LoadError::Newer { key, source });
+            }
             Err(error @ ReadError::Damaged { .. }) => {
                 tracing::error!(segment.key = %key.path(), "a raw segment is damaged and was quarantined");
                 self.damaged.push((*key, error));
@@ -316,12 +324,21 @@ impl Work {
         });
     }
 
-    /// One quarantine row for each damaged segment, none if there is no such segment.
-    fn damaged_rows(&self, decoded: &Decoded) -> Result<Option<RecordBatch>, LoadError> {
-        if self.damaged.is_empty() {
+    /// One quarantine row for each damaged segment that has none yet.
+    fn damaged_rows(
+        &self,
+        tables: &Tables,
+        decoded: &Decoded,
+    ) -> Result<Option<RecordBatch>, LoadError> {
+        let new: Vec<_> = self
+            .damaged
+            .iter()
+            .filter(|(key, _)| !tables.holds(Table::Quarantine, key))
+            .collect();
+        if new.is_empty() {
             return Ok(None);
         }
-        crate::ledger::damaged_rows(&decoded.quarantine.schema(), &self.damaged).map(Some)
+        crate::ledger::damaged_rows(&decoded.quarantine.schema(), &new).map(Some)
     }
 }
 

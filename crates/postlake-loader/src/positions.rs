@@ -55,13 +55,19 @@ impl Tables {
         number_of(key) <= self.known(table, &key.stream())
     }
 
-    /// Appends to a table and moves its positions.
+    /// Appends to a table and moves its positions: forward, never back. A pass that is cut by its
+    /// limits may reach less far than one before it that was broken off.
     pub(crate) async fn append(
         &mut self,
         table: Table,
         rows: Vec<arrow::array::RecordBatch>,
-        positions: &BTreeMap<StreamName, i64>,
+        reached: &BTreeMap<StreamName, i64>,
     ) -> Result<(), LakeError> {
+        let mut positions = BTreeMap::new();
+        for (stream, number) in reached {
+            let held = self.position(table, stream).await?;
+            positions.insert(*stream, held.max(*number));
+        }
         let Some(open) = self.tables.get_mut(&table) else {
             return Ok(());
         };
@@ -71,7 +77,7 @@ impl Tables {
             .collect();
         open.append(rows, &by_name).await?;
         for (stream, number) in positions {
-            self.known.insert((table, *stream), *number);
+            self.known.insert((table, stream), number);
         }
         Ok(())
     }

@@ -18,7 +18,7 @@ use axum::routing::{get, post};
 pub(crate) use problem::Problem;
 pub(crate) use representation::etag;
 
-use crate::server::ServeState;
+use crate::state::ServeState;
 
 /// The routes with their full paths, so that handlers and links see the path of the request.
 pub(crate) fn routes() -> Router<ServeState> {

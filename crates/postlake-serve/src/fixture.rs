@@ -13,9 +13,9 @@ use datafusion::datasource::MemTable;
 use postlake_event::schema::Table;
 use serde_json::{Map, Value, json};
 
-use crate::server::{ServeConfig, ServeState};
 use crate::source::{BoxError, TableSnapshot, TableSource};
 use crate::sql::{SqlEngine, SqlLimits};
+use crate::state::{ServeConfig, ServeState};
 
 /// A lake in memory; each change of a table is a new version.
 #[derive(Default)]

@@ -26,7 +26,9 @@ mod bounce;
 #[cfg(test)]
 mod fixture;
 pub mod format;
+mod hosts;
 mod lake_source;
+mod look;
 mod nearest;
 mod page;
 mod protect;
@@ -34,13 +36,15 @@ pub mod scores;
 mod server;
 mod source;
 mod sql;
+mod state;
 mod subject;
 pub mod summary;
 mod visible;
 
+pub use hosts::HostPolicy;
 pub use lake_source::LakeSource;
-pub use protect::HostPolicy;
-pub use server::{Now, ServeConfig, ServeState, router, serve};
+pub use server::{router, serve};
 pub use source::{BoxError, TableSet, TableSnapshot, TableSource, Versions};
 pub use sql::{PlanVisibility, QueryAnswer, SqlEngine, SqlError, SqlErrorKind, SqlLimits, VIEWS};
+pub use state::{Now, ServeConfig, ServeState};
 pub use subject::Subaccount;

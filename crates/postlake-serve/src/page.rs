@@ -4,63 +4,20 @@ mod chart;
 mod view;
 mod words;
 
-use std::collections::HashMap;
-
 use askama::Template as _;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse as _, Response};
 use axum::routing::get;
-use chrono::NaiveDate;
 
 use crate::api::{Problem, etag};
-use crate::scores::{self, ScoreRow, TrendPoint};
-use crate::server::ServeState;
-use crate::sql::{SqlEngine, SqlError, rows};
-use crate::summary::{self, Summary};
+use crate::sql::SqlError;
+use crate::state::ServeState;
 use view::{Overview, Trouble};
 
 const STYLE: &str = include_str!("../assets/postlake.css");
 const ICON: &str = include_str!("../assets/icon.svg");
-
-/// Everything that the page shows of one moment of the lake.
-#[derive(Debug)]
-pub(crate) struct Look {
-    pub(crate) summary: Summary,
-    scores: Vec<ScoreRow>,
-    trends: HashMap<Subject, Vec<(NaiveDate, f64)>>,
-}
-
-/// Subaccount, facet name, facet value.
-type Subject = (Option<i64>, Option<String>, Option<String>);
-
-impl Look {
-    /// Takes one moment of the lake and asks it everything.
-    pub(crate) async fn take(engine: &SqlEngine) -> Result<Look, SqlError> {
-        let (reader, summary) = summary::take(engine).await?;
-        let scores = rows(&scores::latest_batch(&reader).await?)?;
-        let mut trends: HashMap<Subject, Vec<(NaiveDate, f64)>> = HashMap::new();
-        for point in scores::trends(&reader).await? {
-            let TrendPoint {
-                subaccount_id,
-                facet_name,
-                facet_value,
-                day,
-                score,
-            } = point;
-            trends
-                .entry((subaccount_id, facet_name, facet_value))
-                .or_default()
-                .push((day, score));
-        }
-        Ok(Look {
-            summary,
-            scores,
-            trends,
-        })
-    }
-}
 
 /// The page. `?refresh=off` leaves out that it reloads itself.
 pub(crate) async fn overview(State(state): State<ServeState>, uri: Uri) -> Response {

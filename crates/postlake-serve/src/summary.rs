@@ -73,6 +73,9 @@ pub struct Rows {
     pub alerts: i64,
     /// Rows of `quarantine`.
     pub quarantine: i64,
+    /// Those of them that stand for a whole raw segment that cannot be read: its batches are unknown,
+    /// so no account holds them.
+    pub damaged_segments: i64,
 }
 
 /// Whether items in = events + alerts + duplicates + quarantined, by the loader's account and by the
@@ -87,7 +90,7 @@ pub struct Books {
     pub events_difference: i64,
     /// Rows of `alerts` minus the alerts of `batches`.
     pub alerts_difference: i64,
-    /// Rows of `quarantine` minus the rejects of `batches`.
+    /// Rows of `quarantine`, damaged segments left out, minus the rejects of `batches`.
     pub quarantine_difference: i64,
 }
 
@@ -97,7 +100,7 @@ impl Books {
             totals.items - totals.events - totals.alerts - totals.duplicates - totals.rejects;
         let events_difference = rows.events - totals.events;
         let alerts_difference = rows.alerts - totals.alerts;
-        let quarantine_difference = rows.quarantine - totals.rejects;
+        let quarantine_difference = rows.quarantine - rows.damaged_segments - totals.rejects;
         Books {
             balanced: [
                 unaccounted_items,

@@ -74,6 +74,11 @@ impl Place {
         self.home.path()
     }
 
+    /// Whether the data lies on this machine.
+    pub fn is_local(&self) -> bool {
+        self.s3.is_none()
+    }
+
     /// The data directory. Panics on S3.
     pub fn directory(&self) -> PathBuf {
         assert!(self.s3.is_none(), "{} is no directory", self.url);
@@ -99,6 +104,7 @@ impl Place {
             .args(arguments)
             .current_dir(self.home.path())
             .env("NO_COLOR", "1")
+            .env_remove("COLUMNS")
             .stdin(Stdio::null());
         command
     }

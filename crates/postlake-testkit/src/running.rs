@@ -1,7 +1,7 @@
 //! A child process: its output captured, ended by its id, never left behind.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write as _};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -132,8 +132,22 @@ impl Running {
     /// Starts the program.
     #[track_caller]
     pub fn start(command: &mut Command) -> Running {
+        Running::spawn(command.stdin(Stdio::null()))
+    }
+
+    /// Starts the program with `input` on its standard input.
+    #[track_caller]
+    pub fn start_with_input(command: &mut Command, input: Vec<u8>) -> Running {
+        let mut running = Running::spawn(command.stdin(Stdio::piped()));
+        let mut pipe = running.child.stdin.take().unwrap();
+        // The program may end before it has read everything.
+        drop(thread::spawn(move || pipe.write_all(&input)));
+        running
+    }
+
+    #[track_caller]
+    fn spawn(command: &mut Command) -> Running {
         let mut child = command
-            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

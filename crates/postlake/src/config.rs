@@ -230,10 +230,11 @@ fn duration(
     default: Duration,
     faults: &mut Faults,
 ) -> Option<Duration> {
-    let text = faults.value(figment, key, String::new())?;
-    if text.is_empty() {
-        return Some(default);
-    }
+    let text = match faults.value(figment, key, TimeText::Text(String::new()))? {
+        TimeText::Text(text) if text.is_empty() => return Some(default),
+        TimeText::Text(text) => text,
+        TimeText::Secs(secs) => secs.to_string(),
+    };
     match parse_duration(&text) {
         Ok(duration) => Some(duration),
         Err(message) => {
@@ -241,6 +242,14 @@ fn duration(
             None
         }
     }
+}
+
+/// `"5s"`, or seconds as a bare number.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum TimeText {
+    Secs(u64),
+    Text(String),
 }
 
 fn receiver(figment: &Figment, faults: &mut Faults) -> Option<postlake_receiver::Config> {

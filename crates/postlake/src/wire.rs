@@ -36,15 +36,14 @@ pub(crate) fn object_store(data: &DataUrl) -> Result<Arc<dyn ObjectStore>, Failu
         return Ok(Arc::new(store.with_fsync(true)));
     }
     let (bucket, prefix) = data.s3().unwrap_or_default();
-    let plain = std::env::var("AWS_ENDPOINT_URL").is_ok_and(|url| url.starts_with("http://"));
-    let store = AmazonS3Builder::from_env()
-        .with_bucket_name(bucket)
-        .with_allow_http(plain)
-        .build()
-        .map_err(|source| {
-            let doing = "set up s3 from the AWS_* variables";
-            Failure::caused(Exit::Config, doing, source)
-        })?;
+    let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket);
+    if std::env::var("AWS_ENDPOINT_URL").is_ok_and(|url| url.starts_with("http://")) {
+        builder = builder.with_allow_http(true);
+    }
+    let store = builder.build().map_err(|source| {
+        let doing = "set up s3 from the AWS_* variables";
+        Failure::caused(Exit::Config, doing, source)
+    })?;
     if prefix.is_empty() {
         return Ok(Arc::new(store));
     }

@@ -19,7 +19,7 @@ impl Series {
     fn median(&self) -> f64 {
         let middle = self.values.len() / 2;
         let at = |index: usize| self.values.get(index).copied().unwrap_or(f64::NAN);
-        if self.values.len() % 2 == 0 && middle > 0 {
+        if self.values.len().is_multiple_of(2) && middle > 0 {
             f64::midpoint(at(middle - 1), at(middle))
         } else {
             at(middle)
@@ -100,7 +100,7 @@ fn thousands(value: i64) -> String {
     let digits = value.abs().to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

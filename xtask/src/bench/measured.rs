@@ -119,7 +119,7 @@ pub(crate) fn to_end(command: &mut Command) -> Result<Taken> {
 
 fn wait(child: &mut Child) -> Result<Output> {
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-    let mut read = |source: Option<&mut dyn std::io::Read>, into: &mut Vec<u8>| -> Result<()> {
+    let read = |source: Option<&mut dyn std::io::Read>, into: &mut Vec<u8>| -> Result<()> {
         if let Some(source) = source {
             #[expect(clippy::disallowed_methods, reason = "the reader is cut by take")]
             source.take(MAX_GREETING_BYTES).read_to_end(into)?;

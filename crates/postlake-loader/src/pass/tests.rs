@@ -325,3 +325,36 @@ async fn limits_cut_a_pass_and_say_so() {
     assert_eq!(segments, [2, 2, 1]);
     assert_eq!(world.counts().await, [5, 0, 0, 5]);
 }
+
+#[tokio::test]
+async fn positions_never_go_back_when_a_later_pass_reaches_less_far() {
+    let mut world = World::new();
+    // A pass over three segments is broken off after `events`; the next ones take one at a time.
+    for id in 0..3 {
+        world.land(&[&body(&[event(id)])]).await;
+    }
+    let ahead = world.loader();
+    let mut open = ahead.open_lake().await.unwrap();
+    let mut work = Work::default();
+    for number in 1..=3 {
+        work.take(&ahead.raw, &world.key(number)).await.unwrap();
+    }
+    let decoded = work.decoder.finish().unwrap();
+    let rows = vec![decoded.events];
+    open.tables
+        .append(Table::Events, rows, &work.positions)
+        .await
+        .unwrap();
+    let limits = PassLimits {
+        segments: 1,
+        ..PassLimits::default()
+    };
+    let clock = Arc::clone(&world.clock) as Arc<dyn Clock>;
+    let mut loader = Loader::new(world.raw.clone(), world.lake.clone(), clock, limits);
+    for _ in 0..3 {
+        let report = loader.pass().await.unwrap();
+        assert_eq!((report.events, report.duplicates), (1, 0));
+    }
+    assert_eq!(world.counts().await, [3, 0, 0, 3]);
+    world.books_balance().await;
+}

@@ -10,7 +10,7 @@ use super::representation::{
     Listing, etag, is_held, not_modified, requested, split_suffix, tagged,
 };
 use crate::scores::{self, History};
-use crate::server::ServeState;
+use crate::state::ServeState;
 use crate::subject::Subaccount;
 
 /// Named in every JSON answer with scores, since the sender's own API uses 0 to 1.

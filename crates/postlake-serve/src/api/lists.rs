@@ -15,8 +15,8 @@ use super::parameters::Parameters;
 use super::problem::Problem;
 use super::representation::{Listing, requested};
 use crate::scores::instant;
-use crate::server::ServeState;
 use crate::sql::rows;
+use crate::state::ServeState;
 
 const DEFAULT_ROWS: usize = 100;
 const MOST_ROWS: usize = 1_000;

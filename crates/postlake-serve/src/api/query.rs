@@ -17,9 +17,9 @@ use super::parameters::Parameters;
 use super::problem::Problem;
 use super::representation::{Listing, raw_json, requested};
 use crate::format::{Format, json_builder};
-use crate::server::ServeState;
 use crate::source::Versions;
 use crate::sql::{QueryAnswer, SqlError};
+use crate::state::ServeState;
 
 /// The statement may have 64 KiB; the rest is for its parameters.
 const MAX_BODY_BYTES: usize = 256 * 1024;

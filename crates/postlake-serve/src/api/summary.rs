@@ -11,7 +11,7 @@ use super::representation::{
     Listing, etag, is_held, not_modified, requested, split_suffix, tagged,
 };
 use crate::nearest::nearest;
-use crate::server::ServeState;
+use crate::state::ServeState;
 use crate::summary::{SummaryTable, table_batch};
 
 /// All totals as one JSON object.

@@ -6,7 +6,7 @@ use postlake_event::health::Band;
 
 use super::chart::{Bar, Trend, bars};
 use super::words::{machine, milliseconds, moment, per_cent, score, size, span, thousands};
-use super::{Look, Subject};
+use crate::look::{Look, Subject};
 use crate::scores::ScoreRow;
 use crate::subject::Subaccount;
 use crate::summary::{Books, Summary};

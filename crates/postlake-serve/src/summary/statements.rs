@@ -12,7 +12,8 @@ pub(super) const TOTALS: &str = "select count(*) as batches, \
 pub(super) const ROWS: &str = "select \
         (select count(*) from events) as events, \
         (select count(*) from alerts) as alerts, \
-        (select count(*) from quarantine) as quarantine";
+        (select count(*) from quarantine) as quarantine, \
+        (select count(*) from quarantine where code = 'segment') as damaged_segments";
 
 pub(super) const NEWEST: &str = "select max(received_at) as received_at, max(loaded_at) as loaded_at, \
         (select max(cast(loaded_at as bigint) - cast(received_at as bigint)) / 1000 from batches \

@@ -28,6 +28,7 @@ async fn the_books_of_a_small_lake_balance() {
             events: 8,
             alerts: 4,
             quarantine: 1,
+            damaged_segments: 0,
         }
     );
     assert!(summary.books.balanced);

@@ -130,7 +130,7 @@ fn introduce(arguments: &DemoArgs, settings: &Settings, listeners: Listeners, pl
     let program = program();
     say("look at, while it runs:");
     say(&format!(
-        "  postlake scores --data {data}                 one subaccount has fallen to bad"
+        "  {program} scores --data {data}                 one subaccount has fallen to bad"
     ));
     say(&format!(
         "  {program} query --data {data} \"SELECT reason, count(*) FROM events WHERE type = 'bounce' GROUP BY 1 ORDER BY 2 DESC LIMIT 5\""

@@ -42,6 +42,12 @@ pub(crate) async fn run(arguments: LoadArgs) -> Result<ExitCode, Failure> {
             delivered.versions
         ));
     }
+    if total.damaged_segments > 0 {
+        say(&format!(
+            "{} raw segments cannot be read; see SELECT message FROM quarantine WHERE code = 'segment'",
+            total.damaged_segments
+        ));
+    }
     print(&format!(
         "loaded {} batches from {} segments: {} items = {} events + {} alerts + {} duplicates + {} quarantined",
         total.batches,

@@ -34,11 +34,11 @@ pub(crate) async fn run(arguments: ServeArgs) -> Result<ExitCode, Failure> {
             return Err(Failure::new(Exit::Failure, message));
         }
     }
-    say("stopping: requests in flight end, what was received is loaded; once more to stop at once");
-    if server.drain().await {
-        say("stopped; everything received is loaded");
-    } else {
-        say("stopped; what is not loaded yet will be at the next start");
+    say("stopping: what is in flight is finished; once more to stop at once");
+    match (server.drain().await, loads) {
+        (true, true) => say("stopped; everything received is loaded"),
+        (true, false) => say("stopped; everything received is durable, another process loads it"),
+        (false, _) => say("stopped; what is not loaded yet will be at the next start"),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Settings;
 use crate::exit::{Exit, Failure};
+use crate::role::exposure::refuse_open;
 use crate::role::receive::bind;
 use crate::{shutdown, wire};
 
@@ -27,10 +28,11 @@ pub(crate) async fn run_read_process(settings: &Settings) -> Result<(), Failure>
             die_with_parent()?;
             (inherited()?, ingest)
         }
-        Err(_) => (
-            bind(settings.read_listen).await?,
-            settings.ingest_listen.to_string(),
-        ),
+        Err(_) => {
+            refuse_open("read.listen", settings.read_listen)?;
+            let listener = bind(settings.read_listen).await?;
+            (listener, settings.ingest_listen.to_string())
+        }
     };
     serve(settings, listener, &ingest, stop).await
 }

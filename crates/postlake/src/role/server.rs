@@ -1,6 +1,5 @@
 //! The roles of one server process, started in order and drained in the order of the data.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use postlake_receiver::OnLanded;
@@ -10,7 +9,8 @@ use crate::banner::Listeners;
 use crate::cli::RoleName;
 use crate::config::Settings;
 use crate::data_lock::DataLock;
-use crate::exit::{Exit, Failure};
+use crate::exit::Failure;
+use crate::role::exposure::refuse_open;
 use crate::role::load::{self, Loading};
 use crate::role::receive::{self, Receiving};
 use crate::role::supervise::{self, Supervised};
@@ -89,16 +89,4 @@ impl Server {
         }
         complete
     }
-}
-
-/// There is no authentication yet, so nobody but this machine may reach a listener.
-fn refuse_open(key: &str, address: SocketAddr) -> Result<(), Failure> {
-    if address.ip().is_loopback() {
-        return Ok(());
-    }
-    let message = format!(
-        "{key}: {address} can be reached from other machines and nothing protects it; \
-         listen on 127.0.0.1 and put a proxy with TLS and a password in front"
-    );
-    Err(Failure::new(Exit::Config, message))
 }

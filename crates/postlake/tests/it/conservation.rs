@@ -1,6 +1,7 @@
 //! Conservation: seeded traffic with duplicates and broken items through receivers and loaders that
 //! are killed between and inside passes; in the end each sink holds every accepted item once.
 
+use std::path::Path;
 use std::time::Duration;
 
 use postlake_testkit::seed::{dice, seed};
@@ -63,16 +64,46 @@ fn point(target: &Target, receivers: &[Server]) {
     target.point(&addresses);
 }
 
-/// Starts `postlake load` and kills it at a random moment. False if it had ended by then.
+/// Starts `postlake load` and kills it: at a random moment, or right after it has written to one of
+/// the places that a pass and a delivery write to. False if it had ended by then.
 fn kill_a_load(place: &Place, dice: &mut StdRng) -> bool {
+    let point = WRITTEN[dice.random_range(0..WRITTEN.len())];
+    let watched = (place.is_local() && dice.random()).then(|| place.directory().join(point));
+    let before = watched.as_deref().map(entries);
     let mut load = place.start_load();
-    let moment = Duration::from_millis(dice.random_range(30..900));
-    if load.ends_within(moment) {
+    let ended = match watched.as_deref() {
+        None => load.ends_within(Duration::from_millis(dice.random_range(30..900))),
+        Some(folder) => loop {
+            if load.ends_within(Duration::from_millis(1)) {
+                break true;
+            }
+            if Some(entries(folder)) != before {
+                break false;
+            }
+        },
+    };
+    if ended {
         load.wait().success();
         return false;
     }
     load.kill();
     true
+}
+
+/// Where a loader writes, in the order in which it does.
+const WRITTEN: [&str; 7] = [
+    "lake/events/_delta_log",
+    "lake/alerts/_delta_log",
+    "lake/quarantine/_delta_log",
+    "lake/batches/_delta_log",
+    "csv/events",
+    "csv/alerts",
+    "csv/batches",
+];
+
+/// Names in a folder that may not be there.
+fn entries(folder: &Path) -> usize {
+    std::fs::read_dir(folder).map_or(0, Iterator::count)
 }
 
 #[test]

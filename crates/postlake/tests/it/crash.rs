@@ -1,14 +1,24 @@
 //! `kill -9` at any moment, then `serve` again: everything that was answered 200 is in the lake and in
 //! the CSV files once, and nothing else is.
 
+use std::process::Command;
+
 use postlake_testkit::seed::{dice, seed};
-use postlake_testkit::{ClientLedger, Place, Target, oracle, play};
+use postlake_testkit::{ClientLedger, Place, Server, Target, oracle, play};
 use rand::RngExt as _;
 
 use crate::PROGRAM;
 
-const ROUNDS: usize = 6;
+const ROUNDS: usize = 8;
 const CLIENTS: u64 = 4;
+
+/// A server that loads all the time, so that a kill often falls into a pass or a delivery.
+fn busy(place: &Place) -> Command {
+    let free = "127.0.0.1:0";
+    let mut command = place.command_here(&["serve", "--ingest-listen", free, "--read-listen", free]);
+    command.env("POSTLAKE_LOAD__INTERVAL", "10ms");
+    command
+}
 
 #[test]
 fn a_killed_server_has_lost_and_doubled_nothing() {
@@ -19,7 +29,7 @@ fn a_killed_server_has_lost_and_doubled_nothing() {
     let target = Target::default();
     play(seed, CLIENTS, &target, &ledger, || {
         for _ in 0..ROUNDS {
-            let server = place.serve(&[]);
+            let server = Server::start(&mut busy(&place));
             target.point(&[server.ingest()]);
             // Killed while some of these posts are on their way, at a random point of them.
             target.grant(dice.random_range(10..120));

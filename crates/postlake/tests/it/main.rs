@@ -1,4 +1,7 @@
 //! The integration tests, one binary: the real program as a child, real clients, real readers.
+//!
+//! Tests that hold our results against another program pass over, with a line that says so, where
+//! that program is missing; `cargo xtask test` brings all of them.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,12 +11,19 @@
 )]
 
 mod bad_bodies;
+mod cli;
 mod conservation;
+mod convert;
 mod crash;
 mod fixtures;
+mod open_lake;
+mod page;
+mod postgres;
+mod reading;
 mod samples;
 
 mod sent;
+mod traffic;
 
 /// The program under test.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_postlake");

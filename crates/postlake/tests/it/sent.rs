@@ -191,12 +191,13 @@ pub(crate) fn check_alert(alert: &Object, rows: &[Object]) {
                 // Missing is the whole account, 0 the primary account.
                 let subaccount = filters.get("subaccount_id").and_then(|raw| text(raw));
                 assert_eq!(column(row, "subaccount_id"), subaccount);
-                let facet = filters.iter().find(|(key, _)| *key != "subaccount_id");
-                assert_eq!(column(row, "facet_name"), facet.map(|(key, _)| key.clone()));
-                assert_eq!(
-                    column(row, "facet_value"),
-                    facet.and_then(|(_, raw)| text(raw))
-                );
+                let facets = filters.iter().filter(|(key, _)| *key != "subaccount_id");
+                let (names, values): (Vec<String>, Vec<String>) = facets
+                    .map(|(name, raw)| (name.clone(), text(raw).unwrap()))
+                    .unzip();
+                let joined = |parts: Vec<String>| (!parts.is_empty()).then(|| parts.join(","));
+                assert_eq!(column(row, "facet_name"), joined(names));
+                assert_eq!(column(row, "facet_value"), joined(values));
             }
             "evaluator" | "threshold_evaluator" => {
                 let evaluator = object(raw);

@@ -7,17 +7,16 @@
 
 mod connection;
 
-use std::cell::Cell;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use serde_json::{Value, json};
-use tokio::task::LocalSet;
 
 use crate::arguments::Arguments;
 use crate::bodies;
@@ -67,7 +66,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Value> {
         .context("start the runtime")?;
     let cpu_before = cpu_seconds()?;
     let started = Instant::now();
-    let tally = LocalSet::new().block_on(&runtime, drive(plan))?;
+    let tally = runtime.block_on(drive(plan))?;
     let seconds = started.elapsed().as_secs_f64();
     let cpu = cpu_seconds()? - cpu_before;
     if let Some(path) = ids {
@@ -95,11 +94,11 @@ fn report(tally: Tally, seconds: f64, events: usize, cpu_seconds: f64) -> Value 
 
 /// Runs every connection to its end and adds up what they saw.
 async fn drive(plan: Plan) -> Result<Tally> {
-    let plan = Rc::new(plan);
-    let next = Rc::new(Cell::new(0_u64));
+    let plan = Arc::new(plan);
+    let next = Arc::new(AtomicU64::new(0));
     let start = Instant::now();
     let tasks: Vec<_> = (0..plan.connections)
-        .map(|_| tokio::task::spawn_local(post_many(Rc::clone(&plan), Rc::clone(&next), start)))
+        .map(|_| tokio::spawn(post_many(Arc::clone(&plan), Arc::clone(&next), start)))
         .collect();
     let mut total = Tally::default();
     for task in tasks {
@@ -113,11 +112,11 @@ async fn drive(plan: Plan) -> Result<Tally> {
     Ok(total)
 }
 
-async fn post_many(plan: Rc<Plan>, next: Rc<Cell<u64>>, start: Instant) -> Result<Tally> {
+async fn post_many(plan: Arc<Plan>, next: Arc<AtomicU64>, start: Instant) -> Result<Tally> {
     let mut connection = Connection::open(plan.target).await?;
     let mut tally = Tally::default();
     loop {
-        let number = next.get();
+        let number = next.fetch_add(1, Ordering::Relaxed);
         let due = plan
             .rate
             .map(|rate| start + Duration::from_secs_f64(number as f64 / rate));
@@ -125,7 +124,6 @@ async fn post_many(plan: Rc<Plan>, next: Rc<Cell<u64>>, start: Instant) -> Resul
         if begins >= start + plan.duration {
             return Ok(tally);
         }
-        next.set(number + 1);
         if let Some(due) = due {
             tokio::time::sleep_until(due.into()).await;
         }
