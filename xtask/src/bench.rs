@@ -22,12 +22,22 @@ struct Effort {
     rounds: usize,
     /// Length of one, in seconds, where it has a length.
     seconds: f64,
+    /// Whether the binaries are built first, or taken as the last build left them.
+    build: bool,
 }
 
-const FULL: Effort = Effort { rounds: 5, seconds: 10.0 };
-const QUICK: Effort = Effort { rounds: 1, seconds: 2.0 };
+const FULL: Effort = Effort {
+    rounds: 5,
+    seconds: 10.0,
+    build: true,
+};
+const QUICK: Effort = Effort {
+    rounds: 1,
+    seconds: 2.0,
+    build: true,
+};
 
-/// `bench receive|convert [--quick] [--rounds N] [--seconds S]`.
+/// `bench receive|convert [--quick] [--rounds N] [--seconds S] [--no-build]`.
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     let Some((name, rest)) = arguments.split_first() else {
         bail!("bench receive or bench convert");
@@ -46,9 +56,10 @@ fn effort(arguments: &[String]) -> Result<Effort> {
     while let Some(word) = words.next() {
         match word.as_str() {
             "--quick" => effort = QUICK,
+            "--no-build" => effort.build = false,
             "--rounds" => effort.rounds = number(words.next())? as usize,
             "--seconds" => effort.seconds = number(words.next())?,
-            _ => bail!("{word} is not --quick, --rounds N or --seconds S"),
+            _ => bail!("{word} is not --quick, --rounds N, --seconds S or --no-build"),
         }
     }
     if effort.rounds == 0 || effort.seconds <= 0.0 {

@@ -60,7 +60,7 @@ const DETAILS: &str = "\
 test [--fast] [ARGUMENTS OF NEXTEST]
     --fast    no installs, no servers: tests that need one say so and pass over it
     Example: cargo xtask test --fast -p postlake-raw segment
-bench receive|convert [--quick] [--rounds N] [--seconds S]
+bench receive|convert [--quick] [--rounds N] [--seconds S] [--no-build]
     Writes bench/runs/<date>-<commit>-<name>.md and .json
     Example: cargo xtask bench receive
 peers

@@ -99,6 +99,10 @@ pub struct Decoded {
     pub counts: Vec<Counts>,
 }
 
+/// Rejects of one body that are told apart. A body with more is not what it should be: the rest of it,
+/// from the next item on, is one item and one reject.
+pub const MAX_REJECTS: u64 = 10_000;
+
 /// How far a stream of bodies has been decoded.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Stream {
@@ -213,6 +217,11 @@ impl Decoder {
             }
             Shape::Array { items, closed } => {
                 for (index, item) in items.iter().enumerate() {
+                    if counts.rejects >= MAX_REJECTS {
+                        counts.items += 1;
+                        self.reject(input, None, Reject::flood(item, body.len()), counts);
+                        return;
+                    }
                     let index = i64::try_from(index).unwrap_or(i64::MAX);
                     self.decode_item(input, item, index, counts);
                 }

@@ -103,7 +103,7 @@ static EVENTS: LazyLock<SchemaRef> = LazyLock::new(|| {
         required("event_at", timestamp_type()),
         required("received_at", timestamp_type()),
         optional("batch_id", DataType::Utf8),
-        required("subaccount_id", DataType::Int64),
+        optional("subaccount_id", DataType::Int64),
         optional("flags", DataType::Utf8),
     ];
     fields.extend(

@@ -8,13 +8,23 @@ use async_trait::async_trait;
 
 use crate::schema::Table;
 
+/// A position in the log of a table, with the table's id: a lake that was made anew counts from zero
+/// again, and must not be taken for the one that the sink has read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The id of the table.
+    pub table_id: String,
+    /// The last version whose rows the sink holds.
+    pub version: u64,
+}
+
 /// What one version of a table brought.
 #[derive(Clone, Copy, Debug)]
 pub struct Delivery<'a> {
     /// The table.
     pub table: Table,
-    /// The table's version.
-    pub version: u64,
+    /// Where it brings the sink.
+    pub checkpoint: &'a Checkpoint,
     /// The rows of that version, in the table's columns; never empty of rows.
     pub rows: &'a [RecordBatch],
 }
@@ -31,11 +41,17 @@ pub trait Sink: fmt::Debug + Send + Sync {
     /// The tables that it wants.
     fn tables(&self) -> &[Table];
 
-    /// The last version of `table` whose rows it holds; `None` before the first.
+    /// How far it has come with `table`; `None` before the first version.
     ///
     /// # Errors
     /// When the destination does not answer.
-    async fn checkpoint(&self, table: Table) -> Result<Option<u64>, SinkError>;
+    async fn checkpoint(&self, table: Table) -> Result<Option<Checkpoint>, SinkError>;
+
+    /// Moves the checkpoint over versions that brought no rows.
+    ///
+    /// # Errors
+    /// When the destination does not answer.
+    async fn advance(&self, table: Table, checkpoint: &Checkpoint) -> Result<(), SinkError>;
 
     /// Writes the rows and moves the checkpoint. On `Ok` both are durable at the destination; on
     /// `Err` either may be there, and the same delivery comes again.

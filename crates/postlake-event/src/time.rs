@@ -36,7 +36,7 @@ fn from_number(number: i64) -> Option<i64> {
     }
 }
 
-/// Seconds with a fraction, as `1460989507.25` or in exponent form.
+/// Seconds with a fraction, as `1460989507.25`.
 fn from_decimal(text: &str) -> Option<i64> {
     let (whole, fraction) = text.split_once('.')?;
     let whole: i64 = whole.parse().ok()?;

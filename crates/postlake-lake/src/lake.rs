@@ -84,7 +84,11 @@ impl Lake {
             .with_table_name(table.name())
             .with_columns(schema.fields().cloned())
             .with_partition_columns([table.partition_column()])
-            .with_configuration([("delta.checkpointInterval", Some(CHECKPOINT_INTERVAL))])
+            .with_configuration([
+                ("delta.checkpointInterval", Some(CHECKPOINT_INTERVAL)),
+                // Sinks read the log from their own position on, however far behind they are.
+                ("delta.enableExpiredLogCleanup", Some("false")),
+            ])
             .with_save_mode(SaveMode::Ignore)
             .await;
         match created {

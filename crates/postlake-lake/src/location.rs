@@ -34,6 +34,12 @@ pub enum DataUrlError {
     /// An S3 address without a bucket.
     #[error("{0} names no bucket; write s3://bucket/prefix")]
     NoBucket(String),
+    /// A path with a character that the lake library does not keep as it is.
+    #[error(
+        "the path {0} holds a percent sign before two hex digits, a backslash or a control character, \
+         which the lake cannot use; choose another directory"
+    )]
+    Unusable(String),
     /// The current directory, which a relative path starts from, cannot be read.
     #[error("the path {0} cannot be made absolute")]
     Absolute(String, #[source] std::io::Error),
@@ -61,6 +67,9 @@ impl DataUrl {
         let path = text.strip_prefix("file://").unwrap_or(text);
         if path.is_empty() || path.contains("://") {
             return Err(DataUrlError::Scheme(text.to_owned()));
+        }
+        if is_unusable(path) {
+            return Err(DataUrlError::Unusable(path.escape_debug().to_string()));
         }
         let absolute = std::path::absolute(path)
             .map_err(|source| DataUrlError::Absolute(path.to_owned(), source))?;
@@ -114,6 +123,18 @@ impl DataUrl {
             }
         }
     }
+}
+
+/// The lake library decodes the address of a table twice: `%41` would become another directory.
+fn is_unusable(path: &str) -> bool {
+    let escape = path.split('%').skip(1).any(|rest| {
+        let digits = rest.as_bytes().get(..2);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    });
+    escape
+        || path
+            .chars()
+            .any(|letter| letter == '\\' || letter.is_control())
 }
 
 impl fmt::Display for DataUrl {
@@ -184,7 +205,16 @@ mod tests {
 
     #[test]
     fn other_texts_are_refused() {
-        for text in ["", "s3://", "s3:///prefix", "gs://bucket", "http://x"] {
+        for text in [
+            "",
+            "s3://",
+            "s3:///prefix",
+            "gs://bucket",
+            "http://x",
+            "a%41",
+            "a\\b",
+            "a\nb",
+        ] {
             assert!(DataUrl::parse(text).is_err(), "{text}");
         }
     }

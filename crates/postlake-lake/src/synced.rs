@@ -37,13 +37,13 @@ impl fmt::Display for SyncedFileSystem {
     }
 }
 
-/// Syncs the file and every directory from it up to one that already had its entry: the parents a
-/// put may have made are synced too, the two levels above are enough for `table/partition/file`.
+/// Syncs the file and every directory that may be new with it, up to the data directory:
+/// `<data>/lake/<table>/<partition>/<file>`.
 async fn sync(inner: &LocalFileSystem, location: &Path) -> Result<()> {
     let path = inner.path_to_filesystem(location)?;
     tokio::task::spawn_blocking(move || {
         std::fs::File::open(&path)?.sync_all()?;
-        for directory in path.ancestors().skip(1).take(3) {
+        for directory in path.ancestors().skip(1).take(4) {
             std::fs::File::open(directory)?.sync_all()?;
         }
         Ok::<(), std::io::Error>(())

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray as _, BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::Date32Type;
+use arrow::error::ArrowError;
 use datafusion::catalog::TableProvider;
 use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
@@ -40,6 +43,19 @@ impl LakeTable {
     /// The version that reads and appends start from.
     pub fn version(&self) -> u64 {
         self.delta.version().unwrap_or_default()
+    }
+
+    /// The table's own id: another one after the lake was made anew.
+    ///
+    /// # Errors
+    /// When the table is not loaded, which is a defect.
+    pub fn id(&self) -> Result<String, LakeError> {
+        let doing = || format!("read the id of the table {}", self.table.name());
+        let snapshot = self
+            .delta
+            .snapshot()
+            .map_err(|source| LakeError::delta(doing(), source))?;
+        Ok(snapshot.metadata().id().to_owned())
     }
 
     /// Goes to the newest version.
@@ -122,21 +138,32 @@ impl LakeTable {
         Ok(version)
     }
 
-    /// Writes one data file for each partition that the batches touch.
+    /// Writes one data file for each partition that the batches touch, a few partitions at a time:
+    /// each open file holds buffers for every column.
     async fn write_files(
         &self,
         batches: Vec<RecordBatch>,
     ) -> deltalake_core::DeltaResult<Vec<Action>> {
-        if batches.iter().all(|batch| batch.num_rows() == 0) {
-            return Ok(Vec::new());
+        let column = self.table.partition_column();
+        let days = days_of(&batches, column);
+        let mut actions = Vec::new();
+        for some_days in days.chunks(PARTITIONS_AT_A_TIME) {
+            let mut writer = RecordBatchWriter::for_table(&self.delta)?
+                .with_writer_properties(writer_properties());
+            for batch in &batches {
+                let part = if some_days.len() == days.len() {
+                    batch.clone()
+                } else {
+                    rows_of_days(batch, column, some_days)?
+                };
+                if part.num_rows() > 0 {
+                    writer.write(part).await?;
+                }
+            }
+            let files = writer.flush().await?;
+            actions.extend(files.into_iter().map(Action::Add));
         }
-        let mut writer =
-            RecordBatchWriter::for_table(&self.delta)?.with_writer_properties(writer_properties());
-        for batch in batches {
-            writer.write(batch).await?;
-        }
-        let files = writer.flush().await?;
-        Ok(files.into_iter().map(Action::Add).collect())
+        Ok(actions)
     }
 
     /// The table as DataFusion reads it, fixed at this version.
@@ -182,6 +209,38 @@ impl LakeTable {
     pub(crate) fn delta(&self) -> &DeltaTable {
         &self.delta
     }
+}
+
+/// Files that are open at a time during an append.
+const PARTITIONS_AT_A_TIME: usize = 16;
+
+/// The different values of a date column, sorted.
+fn days_of(batches: &[RecordBatch], column: &str) -> Vec<i32> {
+    let mut days: Vec<i32> = batches
+        .iter()
+        .filter_map(|batch| batch.column_by_name(column))
+        .flat_map(|dates| dates.as_primitive::<Date32Type>().values().to_vec())
+        .collect();
+    days.sort_unstable();
+    days.dedup();
+    days
+}
+
+/// The rows of these days; `days` is sorted.
+fn rows_of_days(
+    batch: &RecordBatch,
+    column: &str,
+    days: &[i32],
+) -> Result<RecordBatch, ArrowError> {
+    let Some(dates) = batch.column_by_name(column) else {
+        return Ok(batch.slice(0, 0));
+    };
+    let dates = dates.as_primitive::<Date32Type>().values();
+    let wanted: BooleanArray = dates
+        .iter()
+        .map(|day| Some(days.binary_search(day).is_ok()))
+        .collect();
+    filter_record_batch(batch, &wanted)
 }
 
 /// zstd at level 1: within a tenth of level 3 in size at nearly twice the speed.

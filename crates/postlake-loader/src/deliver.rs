@@ -1,6 +1,7 @@
 //! The lake to its sinks: each reads the log from its own checkpoint on, and falls behind alone.
 
-use postlake_event::sink::{Delivery, Sink};
+use postlake_event::schema::Table;
+use postlake_event::sink::{Checkpoint, Delivery, Sink};
 use postlake_lake::Lake;
 
 use crate::error::LoadError;
@@ -22,32 +23,68 @@ pub struct Delivered {
 /// # Errors
 /// When the lake cannot be read or the sink does not take a version.
 pub async fn deliver_pending(lake: &Lake, sink: &dyn Sink) -> Result<Delivered, LoadError> {
+    let mut delivered = Delivered::default();
+    let mut first_fault = None;
+    for table in sink.tables() {
+        // A table that cannot be delivered does not hold up the others.
+        if let Err(fault) = deliver_table(lake, sink, *table, &mut delivered).await {
+            first_fault.get_or_insert(fault);
+        }
+    }
+    match first_fault {
+        Some(fault) => Err(fault),
+        None => Ok(delivered),
+    }
+}
+
+async fn deliver_table(
+    lake: &Lake,
+    sink: &dyn Sink,
+    table: Table,
+    delivered: &mut Delivered,
+) -> Result<(), LoadError> {
     let failed = |source| LoadError::Sink {
         name: sink.name().to_owned(),
         source,
     };
-    let mut delivered = Delivered::default();
-    for table in sink.tables() {
-        let Some(open) = lake.table(*table).await.map_err(LoadError::Lake)? else {
-            continue;
-        };
-        let checkpoint = sink.checkpoint(*table).await.map_err(failed)?;
-        let first = checkpoint.map_or(0, |version| version + 1);
-        for version in first..=open.version() {
-            let change = open.change(version).await.map_err(LoadError::Lake)?;
-            let rows: usize = change.batches.iter().map(|batch| batch.num_rows()).sum();
-            if rows == 0 {
-                continue;
-            }
-            let delivery = Delivery {
-                table: *table,
-                version,
-                rows: &change.batches,
-            };
-            sink.deliver(delivery).await.map_err(failed)?;
-            delivered.versions += 1;
-            delivered.rows += rows as u64;
-        }
+    let Some(open) = lake.table(table).await.map_err(LoadError::Lake)? else {
+        return Ok(());
+    };
+    let table_id = open.id().map_err(LoadError::Lake)?;
+    let held = sink.checkpoint(table).await.map_err(failed)?;
+    if held
+        .as_ref()
+        .is_some_and(|held| held.table_id != table_id || held.version > open.version())
+    {
+        return Err(LoadError::OtherLake {
+            name: sink.name().to_owned(),
+            table: table.name(),
+        });
     }
-    Ok(delivered)
+    let at = |version| Checkpoint {
+        table_id: table_id.clone(),
+        version,
+    };
+    let mut reached = held.map(|held| held.version);
+    for version in reached.map_or(0, |version| version + 1)..=open.version() {
+        let change = open.change(version).await.map_err(LoadError::Lake)?;
+        let rows: usize = change.batches.iter().map(|batch| batch.num_rows()).sum();
+        if rows == 0 {
+            continue;
+        }
+        let delivery = Delivery {
+            table,
+            checkpoint: &at(version),
+            rows: &change.batches,
+        };
+        sink.deliver(delivery).await.map_err(failed)?;
+        reached = Some(version);
+        delivered.versions += 1;
+        delivered.rows += rows as u64;
+    }
+    if reached != Some(open.version()) {
+        let newest = at(open.version());
+        sink.advance(table, &newest).await.map_err(failed)?;
+    }
+    Ok(())
 }

@@ -30,6 +30,17 @@ pub enum LoadError {
     /// Columns could not be built: a defect.
     #[error("build the rows of a pass")]
     Rows(#[source] arrow::error::ArrowError),
+    /// A sink holds the rows of another lake than this one.
+    #[error(
+        "the sink {name} has read the table {table} of another lake; \
+         the lake was made anew, so empty the sink and it is filled again"
+    )]
+    OtherLake {
+        /// The sink's name.
+        name: String,
+        /// The table's name.
+        table: &'static str,
+    },
     /// A sink refused or does not answer.
     #[error("deliver to the sink {name}")]
     Sink {

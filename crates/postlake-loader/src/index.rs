@@ -12,7 +12,7 @@
 use std::collections::{HashMap, HashSet};
 
 use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::TimestampMicrosecondType;
+use arrow::datatypes::{Int32Type, TimestampMicrosecondType};
 use futures::TryStreamExt as _;
 use postlake_event::decode::{Identity, UNDATED_FLAG};
 use postlake_event::key::{EventTime, Key};
@@ -68,22 +68,66 @@ impl KeyIndex {
         rows: &[Identity],
     ) -> Result<(), LoadError> {
         self.pass += 1;
-        let mut wanted: Vec<Shelf> = rows.iter().map(Shelf::of).collect();
-        wanted.sort_unstable_by_key(|shelf| match shelf {
-            Shelf::Undated => i32::MIN,
-            Shelf::Day(day) => *day,
+        let missing = self.shelve(rows);
+        if missing.contains(&Shelf::Undated) {
+            let sql = key_query(self.table, &undated(self.table));
+            self.read(lake, &sql, true).await?;
+        }
+        let days = missing.iter().filter_map(|shelf| match shelf {
+            Shelf::Day(day) => Some(format!("arrow_cast({day}, 'Date32')")),
+            Shelf::Undated => None,
         });
-        wanted.dedup();
-        for shelf in wanted {
+        let days: Vec<_> = days.collect();
+        for some_days in days.chunks(DAYS_IN_A_QUERY) {
+            let wanted = format!(
+                "{} IN ({}) AND NOT ({})",
+                self.table.partition_column(),
+                some_days.join(", "),
+                undated(self.table)
+            );
+            let sql = key_query(self.table, &wanted);
+            self.read(lake, &sql, false).await?;
+        }
+        self.let_go();
+        Ok(())
+    }
+
+    /// Marks the shelves of these rows as in use and returns those that have to be read.
+    fn shelve(&mut self, rows: &[Identity]) -> Vec<Shelf> {
+        let mut missing = Vec::new();
+        for row in rows {
+            let shelf = Shelf::of(row);
             match self.shelves.get_mut(&shelf) {
                 Some((_, used)) => *used = self.pass,
                 None => {
-                    let keys = read_keys(lake, self.table, shelf).await?;
-                    self.shelves.insert(shelf, (keys, self.pass));
+                    self.shelves.insert(shelf, (HashSet::new(), self.pass));
+                    missing.push(shelf);
                 }
             }
         }
-        self.let_go();
+        missing
+    }
+
+    /// Puts the keys that a question finds onto their shelves.
+    async fn read(&mut self, lake: &LakeTable, sql: &str, undated: bool) -> Result<(), LoadError> {
+        let mut batches = lake.select(sql).await.map_err(LoadError::Lake)?;
+        while let Some(batch) = batches.try_next().await.map_err(LoadError::Lake)? {
+            let keys = match self.table {
+                Table::Alerts => alert_keys(&batch),
+                _ => event_keys(&batch, undated),
+            };
+            let days = batch.column(0).as_primitive::<Int32Type>();
+            for (day, key) in days.values().iter().zip(keys) {
+                let shelf = if undated {
+                    Shelf::Undated
+                } else {
+                    Shelf::Day(*day)
+                };
+                if let Some((shelved, _)) = self.shelves.get_mut(&shelf) {
+                    shelved.insert(key);
+                }
+            }
+        }
         Ok(())
     }
 
@@ -113,25 +157,11 @@ impl KeyIndex {
     }
 }
 
-async fn read_keys(
-    lake: &LakeTable,
-    table: Table,
-    shelf: Shelf,
-) -> Result<HashSet<Key>, LoadError> {
-    let sql = key_query(table, shelf);
-    let mut batches = lake.select(&sql).await.map_err(LoadError::Lake)?;
-    let mut keys = HashSet::new();
-    while let Some(batch) = batches.try_next().await.map_err(LoadError::Lake)? {
-        match table {
-            Table::Alerts => keys.extend(alert_keys(&batch)),
-            _ => keys.extend(event_keys(&batch, shelf)),
-        }
-    }
-    Ok(keys)
-}
+/// Days that one question asks for.
+const DAYS_IN_A_QUERY: usize = 200;
 
-/// The columns that keys are made of, as plain text and numbers.
-fn key_query(table: Table, shelf: Shelf) -> String {
+/// The partition and the columns that keys are made of, as plain numbers and text.
+fn key_query(table: Table, wanted: &str) -> String {
     let columns = match table {
         Table::Alerts => "arrow_cast(record_id, 'Utf8')",
         _ => {
@@ -139,41 +169,39 @@ fn key_query(table: Table, shelf: Shelf) -> String {
              arrow_cast(event_hash, 'Utf8'), event_at, arrow_cast(timestamp, 'Utf8')"
         }
     };
-    let undated = match table {
+    format!(
+        "SELECT arrow_cast({}, 'Int32'), {columns} FROM {} WHERE {wanted}",
+        table.partition_column(),
+        table.name()
+    )
+}
+
+/// The condition that finds rows without a usable time.
+fn undated(table: Table) -> String {
+    match table {
         Table::Alerts => "strpos(coalesce(flags, ''), 'triggered_at') > 0".to_owned(),
         _ => format!("starts_with(coalesce(flags, ''), '{UNDATED_FLAG}')"),
-    };
-    let name = table.name();
-    match shelf {
-        Shelf::Undated => format!("SELECT {columns} FROM {name} WHERE {undated}"),
-        Shelf::Day(day) => {
-            let partition = table.partition_column();
-            format!(
-                "SELECT {columns} FROM {name} \
-                 WHERE {partition} = arrow_cast({day}, 'Date32') AND NOT ({undated})"
-            )
-        }
     }
 }
 
 fn alert_keys(batch: &RecordBatch) -> Vec<Key> {
-    let ids = batch.column(0).as_string::<i32>();
+    let ids = batch.column(1).as_string::<i32>();
     ids.iter().flatten().map(Key::of_record).collect()
 }
 
-fn event_keys(batch: &RecordBatch, shelf: Shelf) -> Vec<Key> {
+fn event_keys(batch: &RecordBatch, undated: bool) -> Vec<Key> {
     let text = |column: usize| batch.column(column).as_string::<i32>();
-    let (class, event_type, id, hash, timestamp) = (text(0), text(1), text(2), text(3), text(5));
-    let event_at = batch.column(4).as_primitive::<TimestampMicrosecondType>();
+    let (class, event_type, id, hash, timestamp) = (text(1), text(2), text(3), text(4), text(6));
+    let event_at = batch.column(5).as_primitive::<TimestampMicrosecondType>();
     (0..batch.num_rows())
         .map(|row| {
             if id.is_null(row) {
                 return Key::of_hash(hash.value(row));
             }
-            let time = match shelf {
-                Shelf::Day(_) => EventTime::Micros(event_at.value(row)),
-                Shelf::Undated if timestamp.is_null(row) => EventTime::Unreadable(""),
-                Shelf::Undated => EventTime::Unreadable(timestamp.value(row)),
+            let time = match (undated, timestamp.is_null(row)) {
+                (false, _) => EventTime::Micros(event_at.value(row)),
+                (true, true) => EventTime::Unreadable(""),
+                (true, false) => EventTime::Unreadable(timestamp.value(row)),
             };
             let event_type = event_type.is_valid(row).then(|| event_type.value(row));
             Key::of_event(class.value(row), event_type, id.value(row), time)

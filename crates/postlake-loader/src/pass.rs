@@ -7,7 +7,7 @@
 //! next one finds tables that are ahead of `batches`: it decodes these segments again, takes the rows
 //! that stand there for what they are, and writes what is missing.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
@@ -33,6 +33,8 @@ pub struct PassLimits {
     pub segments: usize,
     /// A pass stops reading further segments once it holds this many bytes of bodies.
     pub body_bytes: usize,
+    /// A pass stops reading further segments once it holds this many rows.
+    pub rows: usize,
     /// Keys held in memory at most.
     pub keys: usize,
 }
@@ -42,6 +44,7 @@ impl Default for PassLimits {
         PassLimits {
             segments: 512,
             body_bytes: 64 << 20,
+            rows: 100_000,
             keys: DEFAULT_KEY_LIMIT,
         }
     }
@@ -54,6 +57,8 @@ pub struct PassReport {
     pub segments: u64,
     /// Segments that could not be read and were quarantined whole.
     pub damaged_segments: u64,
+    /// Streams that were passed over because a segment of theirs cannot be had at present.
+    pub blocked_streams: u64,
     /// Batches in them.
     pub batches: u64,
     /// Items in the batches.
@@ -135,25 +140,30 @@ impl Loader {
     }
 
     async fn run(&self, open: &mut Open) -> Result<PassReport, LoadError> {
-        let today = self.clock.now().date_naive();
-        let segments = open
+        let now = self.clock.now();
+        let found = open
             .discovery
-            .new_segments(&self.raw, &mut open.tables, today, self.limits.segments)
+            .new_segments(&self.raw, &mut open.tables, now, self.limits.segments)
             .await?;
-        if segments.is_empty() {
-            return Ok(PassReport::default());
+        let mut more = found.segments.len() >= self.limits.segments;
+        for fault in &found.blocked {
+            tell_blocked(fault);
         }
-        let more = segments.len() >= self.limits.segments;
         let mut work = Work::default();
-        for key in &segments {
-            if work.body_bytes >= self.limits.body_bytes {
+        for key in &found.segments {
+            if work.is_full(&self.limits) {
+                more = true;
                 break;
             }
             work.take(&self.raw, key).await?;
         }
-        let more = more || work.segments < segments.len() as u64;
-        let mut report = self.commit(open, work).await?;
-        report.more = more;
+        let blocked = work.blocked.len() + found.blocked.len();
+        let mut report = PassReport::default();
+        if work.segments > 0 {
+            report = self.commit(open, work).await?;
+            report.more = more;
+        }
+        report.blocked_streams = blocked as u64;
         Ok(report)
     }
 
@@ -266,12 +276,21 @@ struct Work {
     places: Vec<BatchPlace>,
     positions: BTreeMap<StreamName, i64>,
     damaged: Vec<(SegmentKey, ReadError)>,
+    /// Streams whose next segment cannot be had: nothing behind it may be taken either.
+    blocked: HashSet<StreamName>,
     segments: u64,
     body_bytes: usize,
 }
 
 impl Work {
+    fn is_full(&self, limits: &PassLimits) -> bool {
+        self.body_bytes >= limits.body_bytes || self.decoder.rows() >= limits.rows
+    }
+
     async fn take(&mut self, raw: &RawStore, key: &SegmentKey) -> Result<(), LoadError> {
+        if self.blocked.contains(&key.stream()) {
+            return Ok(());
+        }
         match raw.read(key).await {
             Ok(segment) => {
                 for (index, batch) in segment.batches.into_iter().enumerate() {
@@ -289,7 +308,12 @@ impl Work {
                 tracing::error!(segment.key = %key.path(), "a raw segment is damaged and was quarantined");
                 self.damaged.push((*key, error));
             }
-            Err(error) => return Err(LoadError::Read(error)),
+            Err(error @ ReadError::Cancelled { .. }) => return Err(LoadError::Read(error)),
+            Err(error) => {
+                tell_blocked(&error);
+                self.blocked.insert(key.stream());
+                return Ok(());
+            }
         }
         self.positions.insert(key.stream(), number_of(key));
         self.segments += 1;
@@ -342,6 +366,13 @@ impl Work {
     }
 }
 
+fn tell_blocked(fault: &dyn std::error::Error) {
+    tracing::error!(
+        "a stream is passed over for now: {}",
+        crate::ledger::chain(fault)
+    );
+}
+
 fn account(
     counts: &Counts,
     batch: usize,
@@ -363,6 +394,7 @@ fn report(work: &Work, accounts: &[Account]) -> PassReport {
     PassReport {
         segments: work.segments,
         damaged_segments: work.damaged.len() as u64,
+        blocked_streams: 0,
         batches: work.batches.len() as u64,
         items: sum(|account| account.items),
         events: sum(|account| account.events),

@@ -172,9 +172,9 @@ pub struct BounceReason {
 /// The mail of one subaccount.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SubaccountCount {
-    /// 0 for the primary account.
-    pub subaccount_id: i64,
-    /// "primary account" or "subaccount N".
+    /// 0 for the primary account; `None` where the events name something that is no number.
+    pub subaccount_id: Option<i64>,
+    /// "primary account", "subaccount N" or "unreadable subaccount".
     pub subject: String,
     /// Events of every type.
     pub events: i64,

@@ -11,7 +11,7 @@ use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt as _};
 use postlake_event::csv::{write_header, write_rows};
 use postlake_event::schema::Table;
-use postlake_event::sink::{Delivery, Sink, SinkError};
+use postlake_event::sink::{Checkpoint, Delivery, Sink, SinkError};
 use serde::{Deserialize, Serialize};
 
 /// Writes CSV files below a store's root.
@@ -28,9 +28,11 @@ impl fmt::Debug for CsvSink {
 
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-struct Checkpoint {
+struct CheckpointObject {
     /// Form of this object.
     format: String,
+    /// Id of the table in the lake.
+    table_id: String,
     /// Last version of the table whose file is there.
     version: u64,
 }
@@ -66,7 +68,7 @@ impl Sink for CsvSink {
         &Table::ALL
     }
 
-    async fn checkpoint(&self, table: Table) -> Result<Option<u64>, SinkError> {
+    async fn checkpoint(&self, table: Table) -> Result<Option<Checkpoint>, SinkError> {
         let path = checkpoint_path(table);
         let doing = || format!("read the checkpoint {path}");
         let bytes = match self.store.get(&path).await {
@@ -75,17 +77,32 @@ impl Sink for CsvSink {
             Err(source) => Err(source),
         }
         .map_err(|source| SinkError::new(doing(), source))?;
-        let checkpoint: Checkpoint =
+        let object: CheckpointObject =
             serde_json::from_slice(&bytes).map_err(|source| SinkError::new(doing(), source))?;
-        if checkpoint.format != FORMAT {
-            let message = format!("it has the form {}, not {FORMAT}", checkpoint.format);
+        if object.format != FORMAT {
+            let message = format!("it has the form {}, not {FORMAT}", object.format);
             return Err(SinkError::new(doing(), message));
         }
-        Ok(Some(checkpoint.version))
+        Ok(Some(Checkpoint {
+            table_id: object.table_id,
+            version: object.version,
+        }))
+    }
+
+    async fn advance(&self, table: Table, checkpoint: &Checkpoint) -> Result<(), SinkError> {
+        let path = checkpoint_path(table);
+        let object = CheckpointObject {
+            format: FORMAT.to_owned(),
+            table_id: checkpoint.table_id.clone(),
+            version: checkpoint.version,
+        };
+        let object = serde_json::to_vec(&object)
+            .map_err(|source| SinkError::new(format!("write the checkpoint {path}"), source))?;
+        self.put(&path, object).await
     }
 
     async fn deliver(&self, delivery: Delivery<'_>) -> Result<(), SinkError> {
-        let path = file_path(delivery.table, delivery.version);
+        let path = file_path(delivery.table, delivery.checkpoint.version);
         let doing = || format!("write the csv file {path}");
         let mut file = Vec::new();
         write_header(&delivery.table.schema(), &mut file)
@@ -94,13 +111,7 @@ impl Sink for CsvSink {
             write_rows(rows, &mut file).map_err(|source| SinkError::new(doing(), source))?;
         }
         self.put(&path, file).await?;
-        let checkpoint = Checkpoint {
-            format: FORMAT.to_owned(),
-            version: delivery.version,
-        };
-        let checkpoint =
-            serde_json::to_vec(&checkpoint).map_err(|source| SinkError::new(doing(), source))?;
-        self.put(&checkpoint_path(delivery.table), checkpoint).await
+        self.advance(delivery.table, delivery.checkpoint).await
     }
 }
 
@@ -167,17 +178,23 @@ mod tests {
         let sink = CsvSink::new("files", Arc::clone(&store) as Arc<dyn ObjectStore>);
         assert_eq!(sink.checkpoint(Table::Events).await.unwrap(), None);
         let batch = [rows(&["1", "2"])];
+        let at = |version| Checkpoint {
+            table_id: "t".to_owned(),
+            version,
+        };
         let delivery = Delivery {
             table: Table::Events,
-            version: 3,
+            checkpoint: &at(3),
             rows: &batch,
         };
         sink.deliver(delivery).await.unwrap();
         let once = files(&store).await;
         sink.deliver(delivery).await.unwrap();
         assert_eq!(files(&store).await, once);
-        assert_eq!(sink.checkpoint(Table::Events).await.unwrap(), Some(3));
+        assert_eq!(sink.checkpoint(Table::Events).await.unwrap(), Some(at(3)));
         assert_eq!(sink.checkpoint(Table::Alerts).await.unwrap(), None);
+        sink.advance(Table::Events, &at(9)).await.unwrap();
+        assert_eq!(sink.checkpoint(Table::Events).await.unwrap(), Some(at(9)));
         let (name, text) = &once[1];
         assert_eq!(name, "csv/events/events-00000000000000000003.csv");
         assert!(text.starts_with("event_date,event_class,type,event_id,"));
@@ -190,7 +207,8 @@ mod tests {
     #[tokio::test]
     async fn a_checkpoint_of_another_form_is_refused() {
         let store = Arc::new(InMemory::new());
-        let foreign = br#"{"format":"postlake-csv-checkpoint-9","version":1}"#.to_vec();
+        let foreign =
+            br#"{"format":"postlake-csv-checkpoint-9","table_id":"t","version":1}"#.to_vec();
         store
             .put(&checkpoint_path(Table::Events), foreign.into())
             .await

@@ -147,9 +147,8 @@ impl Target {
 
     /// A permit and the address to use it at; `None` at the end.
     fn take(&self) -> Option<SocketAddr> {
-        let waits = |state: &mut State| {
-            !state.over && (state.permits == 0 || state.addresses.is_empty())
-        };
+        let waits =
+            |state: &mut State| !state.over && (state.permits == 0 || state.addresses.is_empty());
         let mut state = self
             .changed
             .wait_while(self.lock(), waits)

@@ -48,7 +48,10 @@ fn field(text: &str) -> (Option<String>, &str) {
     let Some(mut rest) = text.strip_prefix('"') else {
         let end = text.find([',', '\r']).expect("a field ends");
         let (plain, after) = text.split_at(end);
-        assert!(!plain.contains(['"', '\n']), "quotes and line feeds are quoted");
+        assert!(
+            !plain.contains(['"', '\n']),
+            "quotes and line feeds are quoted"
+        );
         return ((!plain.is_empty()).then(|| plain.to_owned()), after);
     };
     let mut value = String::new();

@@ -24,11 +24,7 @@ pub(crate) fn within<T>(limit: Duration, probe: &mut dyn FnMut() -> Option<T>) -
     look(limit, SHORT_PAUSE, probe)
 }
 
-fn look<T>(
-    limit: Duration,
-    pause: Duration,
-    probe: &mut dyn FnMut() -> Option<T>,
-) -> Option<T> {
+fn look<T>(limit: Duration, pause: Duration, probe: &mut dyn FnMut() -> Option<T>) -> Option<T> {
     let start = Instant::now();
     loop {
         if let Some(value) = probe() {

@@ -81,7 +81,10 @@ pub fn exchange(
     for (name, value) in headers.iter().filter(|(name, _)| *name != "connection") {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
-    head.push_str(&format!("content-length: {}\r\nconnection: close\r\n\r\n", body.len()));
+    head.push_str(&format!(
+        "content-length: {}\r\nconnection: close\r\n\r\n",
+        body.len()
+    ));
     stream.write_all(head.as_bytes())?;
     stream.write_all(body)?;
     let mut bytes = Vec::new();

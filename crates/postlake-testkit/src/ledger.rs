@@ -47,7 +47,9 @@ impl Post {
     pub fn events(batch: &Batch) -> Post {
         let identities = batch.keys.iter().enumerate().map(|(index, key)| {
             // Without an id the content is the identity; the batch and the place in it stand for that.
-            let id = key.event_id().unwrap_or_else(|| format!("{NAMELESS}{}#{index}", batch.id));
+            let id = key
+                .event_id()
+                .unwrap_or_else(|| format!("{NAMELESS}{}#{index}", batch.id));
             format!("{}/{}/{id}", key.class(), key.event_type)
         });
         Post {

@@ -137,7 +137,11 @@ fn check_batches(lake: &Lake, entries: &BTreeMap<PostKey, Entry>) {
         assert_eq!(row.bytes, entry.post.request.body.len() as u64, "{row:?}");
         assert_eq!(row.items, account.items(), "{row:?}");
         assert_eq!(row.rejects, account.rejects, "{row:?}");
-        assert_eq!(row.items, row.events + row.alerts + row.duplicates + row.rejects, "{row:?}");
+        assert_eq!(
+            row.items,
+            row.events + row.alerts + row.duplicates + row.rejects,
+            "{row:?}"
+        );
         *rows.entry(key).or_default() += 1;
     }
     for (key, entry) in entries {
@@ -175,10 +179,24 @@ fn check_raw(place: &Place, lake: &Lake) {
     let loaded: BTreeMap<BatchPlace, String> = lake
         .batches
         .iter()
-        .map(|row| ((row.stream.clone(), row.segment, row.batch_index), row.sha256.clone()))
+        .map(|row| {
+            (
+                (row.stream.clone(), row.segment, row.batch_index),
+                row.sha256.clone(),
+            )
+        })
         .collect();
-    assert_eq!(loaded.len(), lake.batches.len(), "a batch is accounted for twice");
-    assert!(landed == loaded, "{} batches landed, {} loaded", landed.len(), loaded.len());
+    assert_eq!(
+        loaded.len(),
+        lake.batches.len(),
+        "a batch is accounted for twice"
+    );
+    assert!(
+        landed == loaded,
+        "{} batches landed, {} loaded",
+        landed.len(),
+        loaded.len()
+    );
 }
 
 #[track_caller]
@@ -187,18 +205,33 @@ fn check_events(lake: &Lake, entries: &BTreeMap<PostKey, Entry>) {
         lake.events.iter().partition(|row| row.event_id.is_some());
     let keys = named.iter().map(|row| {
         let event_type = row.r#type.as_deref().unwrap_or_default();
-        format!("{}/{event_type}/{}", row.event_class, row.event_id.as_deref().unwrap_or_default())
+        format!(
+            "{}/{event_type}/{}",
+            row.event_class,
+            row.event_id.as_deref().unwrap_or_default()
+        )
     });
     let (answered, attempted) = identities(entries, "events");
     let has_name = |identity: &&String| !identity.contains(NAMELESS);
     check_once("event", keys, &answered, &attempted, has_name);
 
-    let hashes: BTreeSet<_> = nameless.iter().map(|row| row.event_hash.as_deref()).collect();
+    let hashes: BTreeSet<_> = nameless
+        .iter()
+        .map(|row| row.event_hash.as_deref())
+        .collect();
     assert!(!hashes.contains(&None), "an event has neither id nor hash");
-    assert_eq!(hashes.len(), nameless.len(), "an event without an id is there twice");
+    assert_eq!(
+        hashes.len(),
+        nameless.len(),
+        "an event without an id is there twice"
+    );
     let count = |of: &BTreeSet<String>| of.iter().filter(|key| !has_name(key)).count();
     let bounds = count(&answered)..=count(&attempted);
-    assert!(bounds.contains(&nameless.len()), "{} events without an id, not {bounds:?}", nameless.len());
+    assert!(
+        bounds.contains(&nameless.len()),
+        "{} events without an id, not {bounds:?}",
+        nameless.len()
+    );
 }
 
 #[track_caller]
@@ -237,7 +270,12 @@ fn check_once(
         assert!(once.insert(key.clone()), "the {what} {key} is there twice");
     }
     let lost: Vec<_> = answered.difference(&once).filter(&wanted).collect();
-    assert!(lost.is_empty(), "{} {what}s answered 200 are lost: {:?}", lost.len(), lost.first());
+    assert!(
+        lost.is_empty(),
+        "{} {what}s answered 200 are lost: {:?}",
+        lost.len(),
+        lost.first()
+    );
 }
 
 /// Each batch has the rows that its account says.
@@ -247,7 +285,10 @@ fn check_rows_of_batches(lake: &Lake) {
         let mut counts: BTreeMap<BatchPlace, u64> = BTreeMap::new();
         let mut places = BTreeSet::new();
         for lineage in lineages {
-            assert!(places.insert(lineage.row()), "two rows of one item: {lineage:?}");
+            assert!(
+                places.insert(lineage.row()),
+                "two rows of one item: {lineage:?}"
+            );
             *counts.entry(lineage.batch()).or_default() += 1;
         }
         counts
@@ -257,15 +298,19 @@ fn check_rows_of_batches(lake: &Lake) {
     let quarantine = count(&mut lake.quarantine.iter());
     for row in &lake.batches {
         let place = (row.stream.clone(), row.segment, row.batch_index);
-        let found = [&events, &alerts, &quarantine]
-            .map(|counts| counts.get(&place).copied().unwrap_or(0));
+        let found =
+            [&events, &alerts, &quarantine].map(|counts| counts.get(&place).copied().unwrap_or(0));
         assert_eq!(found, [row.events, row.alerts, row.rejects], "{row:?}");
     }
     let sum = |counts: &BTreeMap<BatchPlace, u64>| counts.values().sum::<u64>();
     let said = |field: fn(&BatchRow) -> u64| lake.batches.iter().map(field).sum::<u64>();
     assert_eq!(sum(&events), said(|row| row.events), "events of no batch");
     assert_eq!(sum(&alerts), said(|row| row.alerts), "alerts of no batch");
-    assert_eq!(sum(&quarantine), said(|row| row.rejects), "rejects of no batch");
+    assert_eq!(
+        sum(&quarantine),
+        said(|row| row.rejects),
+        "rejects of no batch"
+    );
 }
 
 /// The CSV files hold the rows of the lake, each once.
@@ -276,9 +321,21 @@ fn check_csv(place: &Place, lake: &Lake) {
         .iter()
         .map(|row| ((row.stream.clone(), row.segment, row.batch_index), None));
     check_csv_of(place, "batches", batches.collect());
-    check_csv_of(place, "events", lake.events.iter().map(|row| row.lineage.row()).collect());
-    check_csv_of(place, "alerts", lake.alerts.iter().map(|(_, row)| row.row()).collect());
-    check_csv_of(place, "quarantine", lake.quarantine.iter().map(Lineage::row).collect());
+    check_csv_of(
+        place,
+        "events",
+        lake.events.iter().map(|row| row.lineage.row()).collect(),
+    );
+    check_csv_of(
+        place,
+        "alerts",
+        lake.alerts.iter().map(|(_, row)| row.row()).collect(),
+    );
+    check_csv_of(
+        place,
+        "quarantine",
+        lake.quarantine.iter().map(Lineage::row).collect(),
+    );
 }
 
 #[track_caller]
@@ -293,7 +350,10 @@ fn check_csv_of(place: &Place, table: &str, expected: BTreeSet<RowPlace>) {
             number("batch_index").unwrap(),
         );
         let of = (batch, number("item_index"));
-        assert!(!found.contains(&of), "a row is twice in the csv files of {table}: {of:?}");
+        assert!(
+            !found.contains(&of),
+            "a row is twice in the csv files of {table}: {of:?}"
+        );
         found.insert(of);
     }
     assert!(

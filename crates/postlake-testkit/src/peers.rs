@@ -14,7 +14,10 @@ pub fn variable(name: &str) -> Option<String> {
     let value = std::env::var(name).ok().filter(|value| !value.is_empty());
     if value.is_none() {
         let required = std::env::var("POSTLAKE_TEST_REQUIRE_PEERS").is_ok_and(|value| value == "1");
-        assert!(!required, "{name} is not set, and POSTLAKE_TEST_REQUIRE_PEERS is");
+        assert!(
+            !required,
+            "{name} is not set, and POSTLAKE_TEST_REQUIRE_PEERS is"
+        );
         eprintln!("skipped: {name} is not set");
     }
     value
@@ -102,8 +105,15 @@ impl Browser {
 fn json_of(command: &mut Command) -> Value {
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {}\n{said}", output.status);
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{said}",
+        output.status
+    );
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
-        panic!("{command:?}: {error}\n{}", String::from_utf8_lossy(&output.stdout))
+        panic!(
+            "{command:?}: {error}\n{}",
+            String::from_utf8_lossy(&output.stdout)
+        )
     })
 }

@@ -176,7 +176,13 @@ impl Place {
             found.sort_by(|one, two| one.location.cmp(&two.location));
             let mut objects = Vec::with_capacity(found.len());
             for object in found {
-                let bytes = store.get(&object.location).await.unwrap().bytes().await.unwrap();
+                let bytes = store
+                    .get(&object.location)
+                    .await
+                    .unwrap()
+                    .bytes()
+                    .await
+                    .unwrap();
                 objects.push((object.location.to_string(), bytes));
             }
             objects

@@ -191,7 +191,11 @@ impl Running {
     /// Waits until it ends by itself.
     #[track_caller]
     pub fn wait(mut self) -> Outcome {
-        assert!(self.ends_within(PATIENCE), "it does not end: {}", self.stderr());
+        assert!(
+            self.ends_within(PATIENCE),
+            "it does not end: {}",
+            self.stderr()
+        );
         self.outcome()
     }
 

@@ -132,7 +132,9 @@ impl Server {
 
 /// The address in the line that begins with `name`.
 fn address(said: &str, name: &str) -> Option<SocketAddr> {
-    let line = said.lines().find(|line| line.trim_start().starts_with(name))?;
+    let line = said
+        .lines()
+        .find(|line| line.trim_start().starts_with(name))?;
     let url = line.split("http://").nth(1)?;
     url.split('/').next()?.parse().ok()
 }

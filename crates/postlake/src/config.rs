@@ -38,6 +38,8 @@ const KNOWN_KEYS: &[(&str, &[&str])] = &[
 /// What the code uses.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
+    /// The file that was read, if it was named; absolute.
+    pub(crate) file: Option<PathBuf>,
     pub(crate) data: DataUrl,
     pub(crate) ingest_listen: SocketAddr,
     pub(crate) receiver: postlake_receiver::Config,
@@ -203,7 +205,9 @@ fn checked(figment: &Figment, flags: &Flags, faults: &mut Faults) -> Option<Sett
     let receiver = receiver(figment, faults);
     let load_interval = duration(figment, "load.interval", Duration::from_secs(2), faults);
     let sinks = sinks(figment, faults);
+    let file = flags.file.as_deref();
     Some(Settings {
+        file: file.and_then(|file| std::path::absolute(file).ok()),
         data: data?,
         ingest_listen: flags.ingest_listen.or(ingest_listen)?,
         receiver: receiver?,

@@ -25,13 +25,7 @@ impl DataLock {
             let doing = format!("use {} as data directory", directory.display());
             Failure::caused(Exit::CannotCreate, doing, source)
         };
-        std::fs::create_dir_all(directory).map_err(failed)?;
-        // The directory's own entry has to be on the disk before anything in it is acknowledged.
-        for place in directory.ancestors().take(2) {
-            File::open(place)
-                .and_then(|open| open.sync_all())
-                .map_err(failed)?;
-        }
+        create_synced(directory).map_err(failed)?;
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -49,6 +43,23 @@ impl DataLock {
         writeln!(file, "{}", std::process::id()).map_err(failed)?;
         Ok(DataLock { _file: file })
     }
+}
+
+/// Makes the directory with its missing parents, and has their entries on the disk before anything in
+/// it is acknowledged.
+fn create_synced(directory: &Path) -> std::io::Result<()> {
+    let missing: Vec<_> = directory
+        .ancestors()
+        .take_while(|place| !place.as_os_str().is_empty() && !place.exists())
+        .collect();
+    std::fs::create_dir_all(directory)?;
+    for place in missing {
+        File::open(place)?.sync_all()?;
+        if let Some(parent) = place.parent() {
+            File::open(parent)?.sync_all()?;
+        }
+    }
+    Ok(())
 }
 
 fn held(directory: &Path, file: &File) -> Failure {

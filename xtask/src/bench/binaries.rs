@@ -19,10 +19,14 @@ pub(crate) struct Binaries {
 
 impl Binaries {
     /// Builds both as anybody would: the product with its default features.
-    pub(crate) fn build(root: &Path, name: &str) -> Result<Self> {
-        build(root, "postlake", "postlake")?;
-        build(root, "postlake-testkit", "postlake-bench")?;
-        let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    /// Unless `build` says no: then they are what the last build left.
+    pub(crate) fn prepare(root: &Path, name: &str, build: bool) -> Result<Self> {
+        if build {
+            release(root, "postlake", "postlake")?;
+            release(root, "postlake-testkit", "postlake-bench")?;
+        }
+        let target =
+            env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
         let folder = target.join(format!("bench-{name}-{}", std::process::id()));
         fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
         Ok(Self {
@@ -46,7 +50,15 @@ impl Drop for Binaries {
     }
 }
 
-fn build(root: &Path, package: &str, binary: &str) -> Result<()> {
-    let words = ["build", "--release", "--locked", "--package", package, "--bin", binary];
+fn release(root: &Path, package: &str, binary: &str) -> Result<()> {
+    let words = [
+        "build",
+        "--release",
+        "--locked",
+        "--package",
+        package,
+        "--bin",
+        binary,
+    ];
     shown(cargo().args(words).current_dir(root)).with_context(|| format!("build {package}"))
 }

@@ -82,7 +82,7 @@ struct Row {
 }
 
 pub(crate) fn run(root: &Path, effort: Effort) -> Result<()> {
-    let binaries = Binaries::build(root, "convert")?;
+    let binaries = Binaries::prepare(root, "convert", effort.build)?;
     let mut surroundings = Surroundings::look(root, &binaries.folder)?;
     if find("taskset").is_none() {
         bail!("taskset binds everybody to one core and is not here; Debian's util-linux has it");
@@ -130,7 +130,13 @@ fn rows() -> Vec<Row> {
         for (engine, name) in ENGINES {
             if engine.writes(format) {
                 let (version, figures) = (String::new(), Figures::default());
-                rows.push(Row { engine, name, format, version, figures });
+                rows.push(Row {
+                    engine,
+                    name,
+                    format,
+                    version,
+                    figures,
+                });
             }
         }
     }
@@ -152,11 +158,21 @@ impl<'b> Corpus<'b> {
         };
         let mut command = Command::new(&binaries.bench);
         command.args(["corpus", "--events", &EVENTS.to_string(), "--webhook"]);
-        let made = answer(command.arg(&corpus.webhook).arg("--lines").arg(&corpus.lines))?;
+        let made = answer(
+            command
+                .arg(&corpus.webhook)
+                .arg("--lines")
+                .arg(&corpus.lines),
+        )?;
         corpus.webhook_bytes = number(&made, "webhook_bytes")?;
         corpus.line_bytes = number(&made, "line_bytes")?;
         let mut command = corpus.script("convert_peers.py");
-        answer(command.arg("columns").arg(&corpus.lines).arg(&corpus.columns))?;
+        answer(
+            command
+                .arg("columns")
+                .arg(&corpus.lines)
+                .arg(&corpus.columns),
+        )?;
         Ok(corpus)
     }
 
@@ -181,9 +197,11 @@ impl<'b> Corpus<'b> {
             }
             Engine::Plain => {
                 let mut command = pinned(&self.python);
-                command
-                    .arg(self.root.join("bench/convert_plain.py"))
-                    .args([&self.webhook, &self.columns, &out]);
+                command.arg(self.root.join("bench/convert_plain.py")).args([
+                    &self.webhook,
+                    &self.columns,
+                    &out,
+                ]);
                 command
             }
         };
@@ -193,7 +211,9 @@ impl<'b> Corpus<'b> {
             Engine::Peer(_) => self.line_bytes,
             Engine::Postlake | Engine::Plain => self.webhook_bytes,
         };
-        let size = std::fs::metadata(&out).context("look at what was written")?.len();
+        let size = std::fs::metadata(&out)
+            .context("look at what was written")?
+            .len();
         let events = EVENTS as f64;
         for (name, value) in [
             ("seconds", seconds),
@@ -220,22 +240,38 @@ impl<'b> Corpus<'b> {
         }
         let said: Value = serde_json::from_str(taken.stdout.trim())
             .with_context(|| format!("read what {} says", row.name))?;
-        row.version = said.get("version").and_then(Value::as_str).unwrap_or("").to_owned();
+        row.version = said
+            .get("version")
+            .and_then(Value::as_str)
+            .unwrap_or("")
+            .to_owned();
         number(&said, "seconds")
     }
 
     fn check(&self, row: &Row, out: &Path) -> Result<()> {
-        let counted = answer(self.script("convert_peers.py").args(["count", row.format]).arg(out))?;
+        let counted = answer(
+            self.script("convert_peers.py")
+                .args(["count", row.format])
+                .arg(out),
+        )?;
         let rows = number(&counted, "rows")?;
         if rows != EVENTS as f64 {
-            bail!("{} wrote {rows} rows of {EVENTS} events to {}", row.name, row.format);
+            bail!(
+                "{} wrote {rows} rows of {EVENTS} events to {}",
+                row.name,
+                row.format
+            );
         }
         Ok(())
     }
 
     fn postlake(&self, input: &Path, format: &str, out: &Path) -> Command {
         let mut command = pinned(&self.binaries.postlake);
-        command.arg("convert").arg(input).args(["--to", format, "--output"]).arg(out);
+        command
+            .arg("convert")
+            .arg(input)
+            .args(["--to", format, "--output"])
+            .arg(out);
         command
     }
 
@@ -244,7 +280,11 @@ impl<'b> Corpus<'b> {
         let larger = self.binaries.folder.join("larger.json");
         let events = (EVENTS * LARGER).to_string();
         let mut command = Command::new(&self.binaries.bench);
-        answer(command.args(["corpus", "--events", &events, "--webhook"]).arg(&larger))?;
+        answer(
+            command
+                .args(["corpus", "--events", &events, "--webhook"])
+                .arg(&larger),
+        )?;
         let out = self.binaries.folder.join("out");
         let mut found = Vec::new();
         for row in rows.iter().filter(|row| row.engine == Engine::Postlake) {
@@ -285,8 +325,18 @@ impl<'b> Corpus<'b> {
                 format!("{:.1} times", best / ours),
             ]
         };
-        let head = ["", "reads", "seconds: median (least to most)", "MB/s of JSON, best", "events/s, best"];
-        let tail = ["peak RSS, MiB", "bytes an event written", "time of postlake's, best to best"];
+        let head = [
+            "",
+            "reads",
+            "seconds: median (least to most)",
+            "MB/s of JSON, best",
+            "events/s, best",
+        ];
+        let tail = [
+            "peak RSS, MiB",
+            "bytes an event written",
+            "time of postlake's, best to best",
+        ];
         Section {
             title: format!("To {format}"),
             words: format!(
@@ -299,7 +349,11 @@ impl<'b> Corpus<'b> {
                 short(self.line_bytes / 1e6),
                 effort.rounds
             ),
-            head: head.iter().chain(&tail).map(|word| (*word).to_owned()).collect(),
+            head: head
+                .iter()
+                .chain(&tail)
+                .map(|word| (*word).to_owned())
+                .collect(),
             rows: of_format().map(cells).collect(),
         }
     }
@@ -318,9 +372,16 @@ impl Row {
 }
 
 fn memory_section(memory: &[Value]) -> Section {
-    let text = |row: &Value, name: &str| row.get(name).and_then(Value::as_f64).map_or_else(String::new, short);
+    let text = |row: &Value, name: &str| {
+        row.get(name)
+            .and_then(Value::as_f64)
+            .map_or_else(String::new, short)
+    };
     let cells = |row: &Value| {
-        let format = row.get("format").and_then(Value::as_str).unwrap_or_default();
+        let format = row
+            .get("format")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         vec![
             format.to_owned(),
             text(row, "peak_rss_mib"),
@@ -331,9 +392,14 @@ fn memory_section(memory: &[Value]) -> Section {
     Section {
         title: "Memory on a larger file".to_owned(),
         words: format!("`postlake convert` on {LARGER} times the events."),
-        head: ["", "peak RSS, MiB", "peak RSS on the larger file, MiB", "growth"]
-            .map(str::to_owned)
-            .to_vec(),
+        head: [
+            "",
+            "peak RSS, MiB",
+            "peak RSS on the larger file, MiB",
+            "growth",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
         rows: memory.iter().map(cells).collect(),
     }
 }

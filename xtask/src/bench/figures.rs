@@ -39,7 +39,12 @@ impl Series {
         if self.values.is_empty() {
             return "-".to_owned();
         }
-        format!("{} ({} to {})", short(self.median()), short(self.least()), short(self.most()))
+        format!(
+            "{} ({} to {})",
+            short(self.median()),
+            short(self.least()),
+            short(self.most())
+        )
     }
 
     fn json(&self) -> Value {
@@ -75,7 +80,10 @@ impl Figures {
     }
 
     pub(crate) fn json(&self) -> Value {
-        self.series.iter().map(|(name, series)| (name.clone(), series.json())).collect()
+        self.series
+            .iter()
+            .map(|(name, series)| (name.clone(), series.json()))
+            .collect()
     }
 }
 

@@ -85,10 +85,15 @@ fn cpu() -> Result<String> {
     let text = fs::read_to_string("/proc/cpuinfo").context("read /proc/cpuinfo")?;
     let field = |name: &str| {
         let line = text.lines().find(|line| line.starts_with(name));
-        line.and_then(|line| line.split_once(':')).map_or("", |(_, value)| value.trim()).to_owned()
+        line.and_then(|line| line.split_once(':'))
+            .map_or("", |(_, value)| value.trim())
+            .to_owned()
     };
     let (family, model) = (field("cpu family"), field("model\t"));
-    Ok(format!("{} (family {family}, model {model})", field("model name")))
+    Ok(format!(
+        "{} (family {family}, model {model})",
+        field("model name")
+    ))
 }
 
 fn memory() -> Result<String> {

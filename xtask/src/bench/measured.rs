@@ -37,21 +37,38 @@ impl Server {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(if url_on_stderr { Stdio::piped() } else { Stdio::inherit() })
+            .stderr(if url_on_stderr {
+                Stdio::piped()
+            } else {
+                Stdio::inherit()
+            })
             .spawn()
             .with_context(|| format!("start {line}"))?;
         let mut stdout = child.stdout.take();
-        let mut stderr = child.stderr.take().map(|stderr| BufReader::new(stderr.take(MAX_GREETING_BYTES)));
+        let mut stderr = child
+            .stderr
+            .take()
+            .map(|stderr| BufReader::new(stderr.take(MAX_GREETING_BYTES)));
         let address = match (&mut stderr, &mut stdout) {
             (Some(stderr), _) => address_in(stderr),
-            (None, Some(stdout)) => address_in(&mut BufReader::new(stdout.take(MAX_GREETING_BYTES))),
+            (None, Some(stdout)) => {
+                address_in(&mut BufReader::new(stdout.take(MAX_GREETING_BYTES)))
+            }
             (None, None) => None,
         };
         let Some(address) = address else {
-            child.kill().and_then(|()| child.wait()).context("end a server that did not start")?;
+            child
+                .kill()
+                .and_then(|()| child.wait())
+                .context("end a server that did not start")?;
             bail!("{line}: ended without saying where it listens");
         };
-        Ok(Self { child, address, _stdout: stdout, _stderr: stderr })
+        Ok(Self {
+            child,
+            address,
+            _stdout: stdout,
+            _stderr: stderr,
+        })
     }
 
     /// User and system time so far, in seconds.
@@ -114,7 +131,12 @@ pub(crate) fn to_end(command: &mut Command) -> Result<Taken> {
     let seconds = started.elapsed().as_secs_f64();
     let output = wait(&mut child).with_context(|| format!("wait for {line}"))?;
     let stdout = outcome(&line, &output)?;
-    Ok(Taken { seconds, cpu_seconds, peak_rss_mib: peak, stdout })
+    Ok(Taken {
+        seconds,
+        cpu_seconds,
+        peak_rss_mib: peak,
+        stdout,
+    })
 }
 
 fn wait(child: &mut Child) -> Result<Output> {
@@ -128,7 +150,11 @@ fn wait(child: &mut Child) -> Result<Output> {
     };
     read(child.stdout.as_mut().map(|pipe| pipe as _), &mut stdout)?;
     read(child.stderr.as_mut().map(|pipe| pipe as _), &mut stderr)?;
-    Ok(Output { status: child.wait()?, stdout, stderr })
+    Ok(Output {
+        status: child.wait()?,
+        stdout,
+        stderr,
+    })
 }
 
 /// The line of JSON that a part of `postlake-bench` or a script prints.
@@ -154,7 +180,9 @@ fn parse_stat(text: &str) -> Option<(bool, f64)> {
 
 fn peak_rss_mib(id: u32) -> Option<f64> {
     let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kib: f64 = line.split_whitespace().next()?.parse().ok()?;
     Some(kib / 1024.0)
 }

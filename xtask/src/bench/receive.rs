@@ -29,9 +29,21 @@ struct Profile {
     connections: usize,
 }
 
-const LARGE: Profile = Profile { events: 350, pool: 256, connections: 64 };
-const SMALL: Profile = Profile { events: 3, pool: 4096, connections: 64 };
-const SAMPLE: Profile = Profile { events: 101, pool: 256, connections: 1 };
+const LARGE: Profile = Profile {
+    events: 350,
+    pool: 256,
+    connections: 64,
+};
+const SMALL: Profile = Profile {
+    events: 3,
+    pool: 4096,
+    connections: 64,
+};
+const SAMPLE: Profile = Profile {
+    events: 101,
+    pool: 256,
+    connections: 1,
+};
 
 /// The figures of one load.
 #[derive(Debug, Default)]
@@ -57,8 +69,14 @@ const LOAD_LABELS: &[Label] = &[
     ("server_cores", "cores busy, server"),
     ("generator_cores", "cores busy, load generator"),
     ("other_cores", "cores busy, everybody else on the machine"),
-    ("cpu_seconds_per_million_events", "server CPU seconds per million events"),
-    ("cpu_seconds_per_gigabyte", "server CPU seconds per GB of bodies"),
+    (
+        "cpu_seconds_per_million_events",
+        "server CPU seconds per million events",
+    ),
+    (
+        "cpu_seconds_per_gigabyte",
+        "server CPU seconds per GB of bodies",
+    ),
     ("peak_rss_mib", "peak RSS, MiB"),
     ("requests_per_segment", "requests per segment"),
     ("segments_per_second", "segments/s"),
@@ -66,36 +84,59 @@ const LOAD_LABELS: &[Label] = &[
 ];
 
 const DISK_LABELS: &[Label] = &[
-    ("append_64_kib_p50_ms", "append of 64 KiB and fdatasync, p50 (F50), ms"),
+    (
+        "append_64_kib_p50_ms",
+        "append of 64 KiB and fdatasync, p50 (F50), ms",
+    ),
     ("append_64_kib_p99_ms", "the same, p99 (F99), ms"),
     ("append_64_kib_megabytes_per_second", "the same, MB/s"),
-    ("append_1_mib_p50_ms", "append of 1 MiB and fdatasync, p50, ms"),
+    (
+        "append_1_mib_p50_ms",
+        "append of 1 MiB and fdatasync, p50, ms",
+    ),
     ("append_1_mib_p99_ms", "the same, p99, ms"),
     ("append_1_mib_megabytes_per_second", "the same, MB/s"),
-    ("segments_p50_ms", "a segment as the receiver lands it (file and folder synced), p50, ms"),
+    (
+        "segments_p50_ms",
+        "a segment as the receiver lands it (file and folder synced), p50, ms",
+    ),
     ("segments_p99_ms", "the same, p99, ms"),
     ("segments_megabytes_per_second", "the same, MB/s of bodies"),
     ("batches_per_segment", "batches in that segment"),
-    ("encode_megabytes_per_second", "hash and compress alone, one core, MB/s of bodies"),
+    (
+        "encode_megabytes_per_second",
+        "hash and compress alone, one core, MB/s of bodies",
+    ),
 ];
 
 const RATIO_LABELS: &[Label] = &[
     ("requests_to_bare", "requests/s: postlake / bare hyper"),
-    ("cpu_to_bare", "server CPU per request: postlake / bare hyper"),
+    (
+        "cpu_to_bare",
+        "server CPU per request: postlake / bare hyper",
+    ),
     ("p50_to_bare", "latency p50: postlake / bare hyper"),
     ("p99_to_bare", "latency p99: postlake / bare hyper"),
-    ("bytes_to_append", "MB/s of bodies: postlake / append of 1 MiB and fdatasync"),
-    ("bytes_to_segments", "MB/s of bodies: postlake / landing the same segments and nothing else"),
+    (
+        "bytes_to_append",
+        "MB/s of bodies: postlake / append of 1 MiB and fdatasync",
+    ),
+    (
+        "bytes_to_segments",
+        "MB/s of bodies: postlake / landing the same segments and nothing else",
+    ),
     ("p50_to_sync", "latency p50: postlake / F50"),
     ("p99_to_sync", "latency p99: postlake / F99"),
 ];
 
 pub(crate) fn run(root: &Path, effort: Effort) -> Result<()> {
-    let binaries = Binaries::build(root, "receive")?;
+    let binaries = Binaries::prepare(root, "receive", effort.build)?;
     let mut surroundings = Surroundings::look(root, &binaries.folder)?;
     let mut bench = Bench::new(&binaries, effort);
     let large = bench.compare(LARGE, None, &Subject::ALL)?;
-    let rate = (large.postlake.median("requests_per_second") * OPEN_SHARE).round().max(1.0);
+    let rate = (large.postlake.median("requests_per_second") * OPEN_SHARE)
+        .round()
+        .max(1.0);
     let open = bench.compare(LARGE, Some(rate), &[Subject::Postlake, Subject::Bare])?;
     let small = bench.compare(SMALL, None, &[Subject::Postlake, Subject::Bare])?;
     let lone = bench.compare(SAMPLE, Some(LONE_RATE), &[Subject::Postlake, Subject::Disk])?;
@@ -121,7 +162,11 @@ pub(crate) fn run(root: &Path, effort: Effort) -> Result<()> {
             "lone": lone.json(),
         }),
         sections: vec![
-            section(&large, "Closed loop, large batches", &closed_words(LARGE, body_bytes, effort)),
+            section(
+                &large,
+                "Closed loop, large batches",
+                &closed_words(LARGE, body_bytes, effort),
+            ),
             disk_section(&large),
             section(&open, "Open loop, large batches", &open_words(rate)),
             section(
@@ -186,7 +231,12 @@ fn section(compared: &Compared, title: &str, words: &str) -> Section {
     }
     let mut head = vec![String::new(), "postlake".to_owned()];
     head.extend(both.then(|| "bare hyper".to_owned()));
-    Section { title: title.to_owned(), words: words.to_owned(), head, rows }
+    Section {
+        title: title.to_owned(),
+        words: words.to_owned(),
+        head,
+        rows,
+    }
 }
 
 fn disk_section(compared: &Compared) -> Section {

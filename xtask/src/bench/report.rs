@@ -59,7 +59,11 @@ impl Report {
 
     fn page(&self) -> String {
         let around = &self.surroundings;
-        let changed = if around.changed { ", with changes that are not in it" } else { "" };
+        let changed = if around.changed {
+            ", with changes that are not in it"
+        } else {
+            ""
+        };
         let mut page = format!(
             "# {}\n\n{} · commit {}{changed} · `{}`\n\n",
             self.title, around.date, around.commit, self.command
@@ -71,7 +75,10 @@ impl Report {
             .collect();
         push_table(&mut page, &["machine".to_owned(), String::new()], &facts);
         for section in &self.sections {
-            push(&mut page, format_args!("\n## {}\n\n{}\n\n", section.title, section.words));
+            push(
+                &mut page,
+                format_args!("\n## {}\n\n{}\n\n", section.title, section.words),
+            );
             push_table(&mut page, &section.head, &section.rows);
         }
         page

@@ -187,6 +187,13 @@ impl EventRows {
         let mut notes = Notes::default();
         let dated = occurred_at(&event, &mut notes);
         let head = head(&event, dated)?;
+        for (at, key) in [(TYPE, "type"), (EVENT_ID, "event_id")] {
+            if let Some(raw) =
+                slot(&event, at).filter(|raw| *raw != "null" && owned_text(raw).is_none())
+            {
+                notes.misfit(Cow::Borrowed(key), raw.clone());
+            }
+        }
         let received_at = place.input.received_at.timestamp_micros();
         let event_at = dated.unwrap_or(received_at);
         let day = day_of(event_at);
@@ -199,7 +206,7 @@ impl EventRows {
         self.received_at.append_value(received_at);
         self.batch_id.append_option(place.input.batch_id);
         self.subaccount_id
-            .append_value(subaccount(&mut event, &mut notes));
+            .append_option(subaccount(&mut event, &mut notes));
         spread(&mut event, GEO_IP, "geo_ip", GEO_IP_FIELDS, &mut notes);
         spread(
             &mut event,
@@ -347,17 +354,17 @@ fn occurred_at(event: &RawEvent<'_>, notes: &mut Notes<'_>) -> Option<i64> {
     }
 }
 
-/// The subaccount; the primary account sends none and is 0.
-fn subaccount<'a>(event: &mut RawEvent<'a>, notes: &mut Notes<'a>) -> i64 {
+/// The subaccount; the primary account sends none and is 0. What is no number is nobody's.
+fn subaccount<'a>(event: &mut RawEvent<'a>, notes: &mut Notes<'a>) -> Option<i64> {
     let Some(raw) = event.slots.get_mut(SUBACCOUNT).and_then(Option::take) else {
-        return 0;
+        return Some(0);
     };
     match value::int(&raw) {
-        Reading::Value(id) => id,
-        Reading::Absent => 0,
+        Reading::Value(id) => Some(id),
+        Reading::Absent => Some(0),
         Reading::Misfit => {
             notes.misfit(Cow::Borrowed("subaccount_id"), raw);
-            0
+            None
         }
     }
 }

@@ -69,6 +69,8 @@ impl ItemReader {
         if let Err(error) = parsed {
             return Err(syntax_or_envelope(text, &error).at(item));
         }
+        last_wins(&mut found.siblings);
+        last_wins(&mut found.unknown);
         found.kind(text).map_err(|fault| fault.at(item))
     }
 }
@@ -110,7 +112,8 @@ impl<'a> Found<'a> {
             };
         }
         match (self.class, self.classes) {
-            (None, _) => Ok(ItemKind::Ping),
+            (None, _) if self.siblings.is_empty() => Ok(ItemKind::Ping),
+            (None, _) => Err(Fault::new(RejectCode::Envelope, SHAPE)),
             (Some(class), 1) => Ok(ItemKind::Event(RawEvent {
                 class,
                 item: text,
@@ -157,7 +160,7 @@ impl<'a> Visitor<'a> for ItemSeed<'_, 'a> {
                 })?;
             } else {
                 let value = map.next_value_seed(RawSeed)?;
-                put(&mut self.found.siblings, key, value);
+                self.found.siblings.push((key, value));
             }
         }
         Ok(())
@@ -235,19 +238,55 @@ impl<'a> Visitor<'a> for EventSeed<'_, 'a> {
                     }
                     before = slot;
                 }
-                None => put(&mut self.found.unknown, key, value),
+                None => self.found.unknown.push((key, value)),
             }
         }
         Ok(())
     }
 }
 
-/// Keeps a key and its value; of equal keys the last wins.
-pub(super) fn put<'a>(pairs: &mut Vec<(Text<'a>, Text<'a>)>, key: Text<'a>, value: Text<'a>) {
-    match pairs.iter_mut().find(|(known, _)| *known == key) {
-        Some((_, place)) => *place = value,
-        None => pairs.push((key, value)),
+/// Of equal keys the last wins, at the place of the first. Linear but for the sort, however many keys
+/// somebody makes up.
+pub(super) fn last_wins<'a>(pairs: &mut Vec<(Text<'a>, Text<'a>)>) {
+    let mut order: Vec<usize> = (0..pairs.len()).collect();
+    let key = |at: usize| pairs.get(at).map(|(key, _)| key);
+    order.sort_by(|one, two| key(*one).cmp(&key(*two)).then(one.cmp(two)));
+    let mut moves = Vec::new();
+    let mut first = 0;
+    for (at, index) in order.iter().enumerate() {
+        let next = order.get(at + 1).copied();
+        if at == first && next.and_then(key) != key(*index) {
+            first = at + 1;
+        } else if next.and_then(key) != key(*index) {
+            let of_run = order.get(first..=at).unwrap_or_default();
+            moves.extend(
+                of_run
+                    .split_first()
+                    .map(|(keep, rest)| (*keep, rest.to_vec())),
+            );
+            first = at + 1;
+        }
     }
+    if moves.is_empty() {
+        return;
+    }
+    let mut dropped = vec![false; pairs.len()];
+    for (keep, rest) in &moves {
+        let last = rest
+            .last()
+            .and_then(|last| pairs.get(*last))
+            .map(|(_, value)| value.clone());
+        if let (Some((_, place)), Some(last)) = (pairs.get_mut(*keep), last) {
+            *place = last;
+        }
+        for at in rest {
+            if let Some(drop) = dropped.get_mut(*at) {
+                *drop = true;
+            }
+        }
+    }
+    let mut dropped = dropped.into_iter();
+    pairs.retain(|_| !dropped.next().unwrap_or(false));
 }
 
 /// The keys of a JSON object and the text under each; `None` if it is not an object.
@@ -264,8 +303,9 @@ pub(super) fn object_fields(json: &str) -> Option<Vec<(Text<'_>, Text<'_>)>> {
             let mut pairs = Vec::new();
             while let Some(key) = map.next_key_seed(KeySeed)? {
                 let value = map.next_value_seed(RawSeed)?;
-                put(&mut pairs, key, value);
+                pairs.push((key, value));
             }
+            last_wins(&mut pairs);
             Ok(pairs)
         }
     }
@@ -378,6 +418,15 @@ mod tests {
     fn of_equal_keys_the_last_wins() {
         let fields = object_fields(r#"{"a":1,"b":2,"a":3}"#).unwrap();
         assert_eq!(fields, [("a".into(), "3".into()), ("b".into(), "2".into())]);
+        let fields = object_fields(r#"{"b":1,"a":2,"b":3,"c":4,"a":5,"b":6}"#).unwrap();
+        assert_eq!(
+            fields,
+            [
+                ("b".into(), "6".into()),
+                ("a".into(), "5".into()),
+                ("c".into(), "4".into())
+            ]
+        );
         assert!(object_fields("[1]").is_none());
     }
 }

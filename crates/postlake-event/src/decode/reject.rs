@@ -8,7 +8,7 @@ use arrow::array::{
 use arrow::error::ArrowError;
 
 use super::columns::{LineageBuilders, batch};
-use super::{BatchInput, Counts};
+use super::{BatchInput, Counts, MAX_REJECTS};
 use crate::body::BodyError;
 use crate::schema::Table;
 use crate::split::{Item, MAX_DEPTH};
@@ -116,6 +116,16 @@ impl Reject {
             Err(_) => Fault::new(RejectCode::Json, "body is not json"),
         };
         fault.at(item)
+    }
+
+    /// Everything from `item` to the end of a body that holds too many faulty items.
+    pub(super) fn flood(item: &Item<'_>, body_bytes: usize) -> Reject {
+        let message = format!(
+            "body holds more than {MAX_REJECTS} faulty items; the rest of it was not looked at"
+        );
+        let mut reject = Fault::new(RejectCode::Envelope, message).at(item);
+        reject.bytes = body_bytes.saturating_sub(item.offset);
+        reject
     }
 
     pub(super) fn unclosed(body: &[u8]) -> Reject {

@@ -108,6 +108,7 @@ fn a_broken_item_never_costs_its_neighbours() {
         ),
         (r#"{"msys":{"message_event":{"type":"\ud800"}}}"#, "utf8"),
         (r#"{"alert_id":1,"filters":{"a":}}"#, "json"),
+        (r#"{"msys":{},"alert_id":7}"#, "envelope"),
         ("", "json"),
     ];
     for (item, code) in broken {
@@ -156,6 +157,36 @@ fn a_reject_names_its_place() {
     assert_eq!(int(rows, "item_index", 0), Some(1));
     assert_eq!(int(rows, "batch_index", 0), Some(2));
     assert!(text(rows, "excerpt", 0).unwrap().contains("nope"));
+}
+
+#[test]
+fn a_flood_of_faulty_items_is_cut_and_still_accounted() {
+    let body = format!("[{}{GOOD}]", "1,".repeat(20_000));
+    let (counts, decoded) = decode(body.as_bytes());
+    assert_eq!(
+        (counts.items, counts.events, counts.rejects),
+        (MAX_REJECTS + 1, 0, MAX_REJECTS + 1)
+    );
+    assert_eq!(decoded.quarantine.num_rows() as u64, counts.rejects);
+}
+
+#[test]
+fn many_unknown_keys_are_read_in_linear_time() {
+    let keys: String = (0..100_000).map(|key| format!(r#""k{key}":1,"#)).collect();
+    let body = format!(r#"[{{"msys":{{"message_event":{{{keys}"type":"a","event_id":"1"}}}}}}]"#);
+    check(body.as_bytes(), (1, 0, 0), &[]);
+}
+
+#[test]
+fn values_of_the_head_that_do_not_fit_are_kept() {
+    let body = br#"[{"msys":{"x":{"type":["a"],"event_id":{"b":1},"subaccount_id":"abc"}}}]"#;
+    let (_, decoded) = decode(body);
+    let extra = text(&decoded.events, "extra", 0).unwrap();
+    assert_eq!(
+        extra,
+        r#"{"type":["a"],"event_id":{"b":1},"subaccount_id":"abc"}"#
+    );
+    assert_eq!(int(&decoded.events, "subaccount_id", 0), None);
 }
 
 #[test]

@@ -154,3 +154,24 @@ async fn a_change_has_the_rows_of_its_version_alone() {
     let error = table.change(99).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Damaged);
 }
+
+#[tokio::test]
+async fn rows_of_many_days_come_in_one_commit_and_each_once() {
+    use arrow::array::AsArray as _;
+    let directory = TempDir::new().unwrap();
+    let lake = lake(&directory);
+    lake.create_missing().await.unwrap();
+    let mut table = events(&lake).await;
+    let ids: Vec<u64> = (0..40).collect();
+    let version = table.append(vec![rows(&ids)], &at("s", 1)).await.unwrap();
+    assert_eq!(version, 1);
+    let change = table.change(1).await.unwrap();
+    let mut found: Vec<u64> = Vec::new();
+    for batch in &change.batches {
+        let ids = batch.column_by_name("event_id").unwrap();
+        let ids = ids.as_string::<i32>().iter().flatten();
+        found.extend(ids.map(|id| id.parse::<u64>().unwrap()));
+    }
+    found.sort_unstable();
+    assert_eq!(found, ids);
+}

@@ -358,3 +358,21 @@ async fn positions_never_go_back_when_a_later_pass_reaches_less_far() {
     assert_eq!(world.counts().await, [3, 0, 0, 3]);
     world.books_balance().await;
 }
+
+#[tokio::test]
+async fn a_stream_with_a_hole_holds_up_no_other() {
+    let mut world = World::new();
+    world.next = 2;
+    world.land(&[&body(&[event(1)])]).await;
+    world.stream = StreamName::from_parts(noon(), 9);
+    world.next = 1;
+    world.land(&[&body(&[event(2)])]).await;
+    let report = world.loader().pass().await.unwrap();
+    assert_eq!((report.events, report.blocked_streams), (1, 1));
+    // The hole is filled: the stream goes on.
+    world.stream = StreamName::from_parts(noon(), 7);
+    world.next = 1;
+    world.land(&[&body(&[event(3)])]).await;
+    assert_eq!(world.loader().pass().await.unwrap().events, 2);
+    assert_eq!(world.counts().await, [3, 0, 0, 3]);
+}

@@ -209,7 +209,7 @@ struct ReasonLine {
 
 #[derive(Debug)]
 struct SubaccountLine {
-    id: i64,
+    id: String,
     subject: String,
     events: String,
     deliveries: String,
@@ -521,7 +521,9 @@ fn subaccounts(summary: &Summary) -> Vec<SubaccountLine> {
         .iter()
         .take(MOST_ROWS)
         .map(|each| SubaccountLine {
-            id: each.subaccount_id,
+            id: each
+                .subaccount_id
+                .map_or_else(String::new, |id| id.to_string()),
             subject: each.subject.clone(),
             events: thousands(each.events),
             deliveries: thousands(each.deliveries),

@@ -8,7 +8,8 @@ pub const VIEWS: [&str; 2] = ["health_scores", "latest_health_scores"];
 /// `health_scores`: each Health Score on its 0 to 100 scale.
 ///
 /// An alert on a *change* of the score (`source` day over day or week over week) carries a per cent
-/// value and no score, so it is not among them. The band follows the rounded score, so that number and
+/// value and no score, so it is not among them. Neither is a value outside the scale, nor one whose
+/// subaccount cannot be read: it would stand for the whole account. The band follows the rounded score, so that number and
 /// word of a row never disagree.
 pub(super) fn health_scores() -> String {
     format!(
@@ -19,7 +20,9 @@ pub(super) fn health_scores() -> String {
                 received_at, record_id \
          from (select *, round(triggered_value, 3) as score \
                from alerts \
-               where metric = '{METRIC}' and triggered_value is not null \
+               where metric = '{METRIC}' and triggered_value between 0 and 100 \
+                 and strpos(coalesce(flags, ''), 'misfit:filters') = 0 \
+                 and strpos(coalesce(flags, ''), 'misfit:subaccount_id') = 0 \
                  and coalesce(lower(\"source\"), 'raw') = 'raw') as raw_scores"
     )
 }

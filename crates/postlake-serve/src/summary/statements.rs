@@ -70,7 +70,9 @@ pub(super) fn bounce_reasons() -> String {
 
 pub(super) fn subaccounts() -> String {
     format!(
-        "select subaccount_id, {} as subject, events, injections, deliveries, in_band + out_of_band as bounces, complaints, \
+        "select subaccount_id, \
+                case when subaccount_id is null then 'unreadable subaccount' else {} end as subject, \
+             events, injections, deliveries, in_band + out_of_band as bounces, complaints, \
              case when deliveries + in_band > 0 \
                   then round(cast(deliveries as double) / (deliveries + in_band), 4) end as delivered_rate, \
              case when deliveries + in_band > 0 \

@@ -2,7 +2,8 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
-use std::path::Path;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use arrow::array::{AsArray, RecordBatch};
@@ -29,11 +30,21 @@ const MAX_ITEM_BYTES: usize = 64 << 20;
 const TOLD_REJECTS: u64 = 10;
 
 pub(crate) fn run(arguments: &ConvertArgs) -> Result<ExitCode, Failure> {
+    match convert(arguments) {
+        Err(failure) if is_closed_pipe(&failure) => Ok(ExitCode::SUCCESS),
+        ended => ended,
+    }
+}
+
+fn convert(arguments: &ConvertArgs) -> Result<ExitCode, Failure> {
     let out: Box<dyn Write + Send> = match &arguments.output {
-        Some(path) => Box::new(File::create(path).map_err(|source| {
-            let doing = format!("create {}", path.display());
-            Failure::caused(Exit::CannotCreate, doing, source)
-        })?),
+        Some(path) => {
+            refuse_overwrite(path, &arguments.files)?;
+            Box::new(File::create(path).map_err(|source| {
+                let doing = format!("create {}", path.display());
+                Failure::caused(Exit::CannotCreate, doing, source)
+            })?)
+        }
         None => Box::new(io::stdout()),
     };
     let table = match arguments.table {
@@ -50,6 +61,25 @@ pub(crate) fn run(arguments: &ConvertArgs) -> Result<ExitCode, Failure> {
         conversion.file(path)?;
     }
     conversion.finish()
+}
+
+/// The output must not be one of the inputs: it would be emptied before it is read.
+fn refuse_overwrite(output: &Path, inputs: &[PathBuf]) -> Result<(), Failure> {
+    let identity = |path: &Path| {
+        let metadata = std::fs::metadata(path).ok()?;
+        Some((metadata.dev(), metadata.ino()))
+    };
+    let Some(output_identity) = identity(output) else {
+        return Ok(());
+    };
+    if inputs
+        .iter()
+        .any(|input| identity(input) == Some(output_identity))
+    {
+        let message = format!("{} is an input; write to another file", output.display());
+        return Err(Failure::new(Exit::Data, message));
+    }
+    Ok(())
 }
 
 struct Conversion {
@@ -234,6 +264,20 @@ impl Rows {
     }
 }
 
+/// How a failed output ends; see [`is_closed_pipe`] for the end that is no failure.
 fn written(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Failure {
     Failure::caused(Exit::Io, "write the rows", source)
+}
+
+/// True if the reader of the output has gone away, as `head` does.
+fn is_closed_pipe(failure: &Failure) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(failure);
+    while let Some(error) = cause {
+        let io = error.downcast_ref::<io::Error>();
+        if io.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }

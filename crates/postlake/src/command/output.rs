@@ -13,13 +13,17 @@ pub(crate) fn say(line: &str) {
     eprintln!("{line}");
 }
 
-/// Writes a line of data on stdout.
+/// Writes a line of data on stdout; a reader that has gone away is no failure.
 ///
 /// # Errors
-/// When stdout is closed.
+/// When stdout does not take it.
 pub(crate) fn print(line: &str) -> Result<(), Failure> {
-    writeln!(io::stdout(), "{line}")
-        .map_err(|source| Failure::caused(Exit::Io, "write to stdout", source))
+    match writeln!(io::stdout(), "{line}") {
+        Err(source) if source.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::caused(Exit::Io, "write to stdout", source))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The format that was asked for, or a table for a person and CSV for a pipe.

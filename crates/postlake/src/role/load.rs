@@ -24,7 +24,10 @@ const POLL_INTERVAL: Duration = Duration::from_secs(5);
 const BACK_OFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
 /// After the order to stop, passes go on for at most this long.
-const LAST_PASSES: Duration = Duration::from_secs(30);
+const LAST_PASSES: Duration = Duration::from_secs(8);
+
+/// While there is a backlog, sinks get what is loaded at least this often.
+const DELIVER_INTERVAL: Duration = Duration::from_secs(10);
 
 /// A running loader.
 pub(crate) struct Loading {
@@ -96,6 +99,8 @@ struct Work {
     hint: Arc<Notify>,
     interval: Duration,
     stop: CancellationToken,
+    /// The last round left something to load.
+    unfinished: bool,
 }
 
 impl Work {
@@ -111,6 +116,7 @@ impl Work {
             hint: Arc::clone(hint),
             interval: settings.load_interval,
             stop: stop.clone(),
+            unfinished: false,
         })
     }
 
@@ -118,7 +124,7 @@ impl Work {
         let mut back_off = BACK_OFF.0;
         loop {
             let started = Instant::now();
-            match self.load_all().await {
+            match self.load_or_stop().await {
                 Ok(()) => back_off = BACK_OFF.0,
                 Err(error) if error.is_conflict() => {
                     tracing::info!("another loader is at work on this lake");
@@ -135,7 +141,9 @@ impl Work {
             if self.stop.is_cancelled() {
                 return self.last_passes().await;
             }
-            self.wait(started).await;
+            if !self.unfinished {
+                self.wait(started).await;
+            }
         }
     }
 
@@ -159,13 +167,32 @@ impl Work {
         }
     }
 
+    /// A round of passes; cut off some time after the order to stop, which is as safe as a crash.
+    async fn load_or_stop(&mut self) -> Result<(), LoadError> {
+        let stop = self.stop.clone();
+        tokio::select! {
+            done = self.load_all() => done,
+            () = async {
+                stop.cancelled().await;
+                tokio::time::sleep(LAST_PASSES).await;
+            } => Ok(()),
+        }
+    }
+
     async fn load_all(&mut self) -> Result<(), LoadError> {
+        let started = Instant::now();
+        self.unfinished = false;
         loop {
             let report = self.loader.pass().await?;
             if report.batches > 0 {
                 tracing::debug!(?report, "pass");
             }
             if !report.more {
+                break;
+            }
+            // A long backlog must hold up neither the sinks nor the end.
+            if self.stop.is_cancelled() || started.elapsed() > DELIVER_INTERVAL {
+                self.unfinished = true;
                 break;
             }
         }
@@ -178,24 +205,24 @@ impl Work {
         Ok(())
     }
 
-    /// What is still there when the receiver has ended.
+    /// What is still there when the receiver has ended. True if all of it was loaded and delivered.
     async fn last_passes(&mut self) -> bool {
         let until = Instant::now() + LAST_PASSES;
         loop {
             match tokio::time::timeout_at(until, self.load_all()).await {
+                Ok(Ok(())) if self.unfinished && Instant::now() < until => {}
+                Ok(Ok(())) if self.unfinished => break,
                 Ok(Ok(())) => return self.delivered_all(until).await,
+                Ok(Err(error)) if error.is_conflict() && Instant::now() < until => {}
                 Ok(Err(error)) => {
                     tracing::error!("loading failed: {}", chain(&error));
-                    if Instant::now() >= until || !error.is_conflict() {
-                        return false;
-                    }
-                }
-                Err(_) => {
-                    tracing::warn!("not everything was loaded; the next start goes on with it");
                     return false;
                 }
+                Err(_) => break,
             }
         }
+        tracing::warn!("not everything was loaded; the next start goes on with it");
+        false
     }
 
     async fn delivered_all(&self, until: Instant) -> bool {

@@ -17,6 +17,9 @@ use crate::{shutdown, wire};
 /// the page shows is the value.
 pub(crate) const LISTENER_IS_STDIN: &str = "POSTLAKE_READ_CHILD";
 
+/// Set by the supervisor: its process id.
+pub(crate) const SERVER_PID: &str = "POSTLAKE_SERVER_PID";
+
 /// Serves until a signal comes. The whole of a process whose only role is `read`.
 ///
 /// # Errors
@@ -78,11 +81,12 @@ fn die_with_parent() -> Result<(), Failure> {
         Failure::caused(Exit::Failure, "tie the read process to its server", source)
     };
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(failed)?;
-    if getppid().is_none_or(|parent| parent.as_raw_nonzero().get() == 1) {
-        return Err(Failure::new(
-            Exit::Failure,
-            "the server of this read process is gone",
-        ));
+    // The server may have gone before the signal was asked for. In a container it may well be 1.
+    let server = std::env::var(SERVER_PID).ok();
+    let parent = getppid().map(|parent| parent.as_raw_nonzero().to_string());
+    if server != parent {
+        let message = "the server of this read process is gone";
+        return Err(Failure::new(Exit::Failure, message));
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Settings;
 use crate::exit::{Exit, Failure};
-use crate::role::read::LISTENER_IS_STDIN;
+use crate::role::read::{LISTENER_IS_STDIN, SERVER_PID};
 
 /// Pauses before a restart, doubling from the first to the second.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
@@ -50,6 +50,7 @@ pub(crate) fn start(
     let reader = Reader {
         program: std::env::current_exe().map_err(failed)?,
         data: settings.data.to_string(),
+        config: settings.file.clone(),
         ingest: ingest.unwrap_or(settings.ingest_listen).to_string(),
         listener,
     };
@@ -76,6 +77,7 @@ impl Supervised {
 struct Reader {
     program: std::path::PathBuf,
     data: String,
+    config: Option<std::path::PathBuf>,
     ingest: String,
     listener: TcpListener,
 }
@@ -83,9 +85,14 @@ struct Reader {
 impl Reader {
     fn start(&self) -> std::io::Result<Child> {
         let socket = OwnedFd::from(self.listener.try_clone()?);
-        Command::new(&self.program)
-            .args(["serve", "--role", "read", "--data", &self.data])
+        let mut command = Command::new(&self.program);
+        command.args(["serve", "--role", "read", "--data", &self.data]);
+        if let Some(file) = &self.config {
+            command.arg("--config").arg(file);
+        }
+        command
             .env(LISTENER_IS_STDIN, &self.ingest)
+            .env(SERVER_PID, std::process::id().to_string())
             .stdin(Stdio::from(socket))
             // Ctrl-C is for the server, which ends this process when it has drained.
             .process_group(0)

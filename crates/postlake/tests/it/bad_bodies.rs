@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use postlake_sparkpost::{Bad, EVENTS_PATH, Request, Traffic};
-use postlake_testkit::{Place, http};
+use postlake_testkit::{Place, Server, http};
 use serde::Deserialize;
 
 use crate::{PROGRAM, fixtures};
@@ -229,4 +229,43 @@ fn a_batch_of_20_mb_is_loaded() {
         "SELECT count(DISTINCT event_class || type || coalesce(event_id, event_hash)) FROM events";
     assert_eq!(place.number(keys), events);
     assert_eq!(place.number("SELECT sum(events) FROM batches"), events);
+}
+
+/// Neither bodies nor credentials are said, whatever is wrong with them and however much is logged.
+#[test]
+fn nothing_of_a_body_is_logged() {
+    const CANARY: &str = "canary-7d1f";
+    let place = Place::local(PROGRAM);
+    let free = "127.0.0.1:0";
+    let mut command = place.command_here(&[
+        "serve",
+        "-v",
+        "--ingest-listen",
+        free,
+        "--read-listen",
+        free,
+    ]);
+    let server = Server::start(command.env("POSTLAKE_LOG", "debug"));
+    let good = event("logged").replace("no such user", CANARY);
+    let bodies = [
+        format!("[{good}]"),
+        format!("[{good}, {{\"{CANARY}\": \"{CANARY}@example.com\"}}]"),
+        CANARY.to_owned(),
+        format!("[{good}, {{\"msys\": {{\"{CANARY}\": \"{CANARY}"),
+    ];
+    let token = format!("Bearer {CANARY}");
+    for body in bodies {
+        for path in [EVENTS_PATH, "/webhooks/alerts"] {
+            let headers = [("authorization", token.as_str()), ("x-canary", CANARY)];
+            let answer =
+                http::exchange(server.ingest(), "POST", path, &headers, body.as_bytes()).unwrap();
+            assert_eq!(answer.status, 200);
+        }
+    }
+    let address = format!("/webhooks/{CANARY}");
+    assert_eq!(http::get(server.ingest(), &address).unwrap().status, 404);
+    let said = server.stop().stderr;
+    assert!(said.contains("DEBUG"), "{said}");
+    let line = said.lines().find(|line| line.contains(CANARY));
+    assert_eq!(line, None);
 }

@@ -10,7 +10,9 @@ use crate::traffic::one_event;
 /// What a command says, with everything that differs from run to run taken out.
 #[track_caller]
 fn check(name: &str, place: &Place, outcome: &Outcome) {
-    let code = outcome.code.map_or("none".to_owned(), |code| code.to_string());
+    let code = outcome
+        .code
+        .map_or("none".to_owned(), |code| code.to_string());
     let said = format!(
         "exit code: {code}\n----- stdout\n{}----- stderr\n{}",
         outcome.text(),
@@ -36,14 +38,20 @@ fn run(place: &Place, arguments: &[&str]) -> Outcome {
     Running::start(&mut place.command(arguments)).wait()
 }
 
-const COMMANDS: [&str; 7] = ["serve", "demo", "trigger", "load", "query", "scores", "convert"];
+const COMMANDS: [&str; 7] = [
+    "serve", "demo", "trigger", "load", "query", "scores", "convert",
+];
 
 #[test]
 fn help_of_every_command() {
     let place = Place::local(PROGRAM);
     check("help", &place, &run(&place, &["--help"]));
     for command in COMMANDS {
-        check(&format!("help-{command}"), &place, &run(&place, &[command, "--help"]));
+        check(
+            &format!("help-{command}"),
+            &place,
+            &run(&place, &[command, "--help"]),
+        );
     }
     let version = run(&place, &["--version"]).success().text();
     assert_eq!(version, format!("postlake {}\n", env!("CARGO_PKG_VERSION")));
@@ -62,7 +70,10 @@ fn mistakes_in_the_arguments_end_with_2() {
         ("unknown-event-type", &["trigger", "--type", "bouncy"]),
         ("unknown-format", &["query", "SELECT 1", "-o", "xml"]),
         ("no-file", &["convert", "--to", "csv"]),
-        ("alerts-of-a-type", &["trigger", "--alerts", "--type", "bounce"]),
+        (
+            "alerts-of-a-type",
+            &["trigger", "--alerts", "--type", "bounce"],
+        ),
     ];
     for (name, arguments) in cases {
         let outcome = run(&place, arguments);
@@ -111,14 +122,32 @@ fn exit_codes_tell_what_kind_of_failure_it_was() {
 
     let server = place.serve(&[]);
     server.accepts_body("/webhooks/events", &one_event("exit"));
-    let second = place.run(&["serve", "--ingest-listen", "127.0.0.1:0", "--read-listen", "127.0.0.1:0"]);
+    let second = place.run(&[
+        "serve",
+        "--ingest-listen",
+        "127.0.0.1:0",
+        "--read-listen",
+        "127.0.0.1:0",
+    ]);
     assert_eq!(second.code, Some(73));
-    assert!(second.stderr.contains(&format!("the process {}", server.id())), "{}", second.stderr);
+    assert!(
+        second
+            .stderr
+            .contains(&format!("the process {}", server.id())),
+        "{}",
+        second.stderr
+    );
     check("exit-directory-in-use", &place, &second);
 
     let taken = Place::local(PROGRAM);
     let address = server.ingest().to_string();
-    let port = taken.run(&["serve", "--ingest-listen", &address, "--read-listen", "127.0.0.1:0"]);
+    let port = taken.run(&[
+        "serve",
+        "--ingest-listen",
+        &address,
+        "--read-listen",
+        "127.0.0.1:0",
+    ]);
     assert_eq!(port.code, Some(69));
     check("exit-port-in-use", &taken, &port);
     server.stop();
@@ -128,7 +157,10 @@ fn exit_codes_tell_what_kind_of_failure_it_was() {
         ("exit-no-such-table", "SELECT * FROM event"),
         ("exit-bad-syntax", "SELEC 1"),
         ("exit-not-a-question", "DROP TABLE events"),
-        ("exit-fails-as-it-runs", "SELECT CAST(event_id AS INT) FROM events"),
+        (
+            "exit-fails-as-it-runs",
+            "SELECT CAST(event_id AS INT) FROM events",
+        ),
     ] {
         let outcome = place.run(&["query", sql]);
         assert_eq!(outcome.code, Some(65), "{sql}: {}", outcome.stderr);
@@ -158,7 +190,8 @@ fn answers_of_query_in_every_format() {
     assert_eq!(piped.stdout, place.run(&["query", sql, "-o", "csv"]).stdout);
 
     let mut command = place.command_here(&["query", "-", "-o", "csv"]);
-    let asked = Running::start_with_input(&mut command, b"SELECT count(*) AS n FROM events".to_vec());
+    let asked =
+        Running::start_with_input(&mut command, b"SELECT count(*) AS n FROM events".to_vec());
     assert_eq!(asked.wait().success().text(), "n\n1\n");
     let scores = place.run(&["scores"]).success();
     check("scores-none", &place, &scores);
@@ -167,7 +200,13 @@ fn answers_of_query_in_every_format() {
 #[test]
 fn a_server_that_is_asked_to_end_loads_everything_first() {
     let place = Place::local(PROGRAM);
-    let mut command = place.command_here(&["serve", "--role", "receive,load", "--ingest-listen", "127.0.0.1:0"]);
+    let mut command = place.command_here(&[
+        "serve",
+        "--role",
+        "receive,load",
+        "--ingest-listen",
+        "127.0.0.1:0",
+    ]);
     // Without the request to end nothing would be loaded within this test.
     let server = Server::start(command.env("POSTLAKE_LOAD__INTERVAL", "1h"));
     for number in 0..5 {
@@ -181,12 +220,24 @@ fn a_server_that_is_asked_to_end_loads_everything_first() {
 #[test]
 fn a_demo_that_ends_by_itself_ends_with_0_and_balanced_books() {
     let place = Place::local(PROGRAM);
-    let free = ["--ingest-listen", "127.0.0.1:0", "--read-listen", "127.0.0.1:0"];
+    let free = [
+        "--ingest-listen",
+        "127.0.0.1:0",
+        "--read-listen",
+        "127.0.0.1:0",
+    ];
     let mut command = place.command(&["demo", "--for", "5s", "--seed", "7"]);
     let outcome = Running::start(command.args(free)).wait().success();
     let said = outcome.text();
     assert!(said.contains("the books balance"), "{said}");
     assert!(!said.contains("DIFFERS"), "{said}");
-    let folder = outcome.stderr.lines().find_map(|line| line.trim().strip_prefix("data")).unwrap();
-    assert!(!fs::exists(folder.trim()).unwrap(), "the temporary directory stays behind");
+    let folder = outcome
+        .stderr
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("data"))
+        .unwrap();
+    assert!(
+        !fs::exists(folder.trim()).unwrap(),
+        "the temporary directory stays behind"
+    );
 }

@@ -19,7 +19,7 @@ struct Run {
     receivers: usize,
     rounds: usize,
     kills_in_a_round: usize,
-    posts_in_a_round: usize,
+    posts_for_a_kill: usize,
 }
 
 /// Receivers and loaders are processes of their own; some of each are killed in every round.
@@ -34,11 +34,13 @@ fn conserve(place: &Place, run: &Run) {
         let mut killed = 0;
         for _ in 0..run.rounds {
             point(&target, &receivers);
-            target.grant(run.posts_in_a_round);
             for _ in 0..run.kills_in_a_round {
+                target.grant(run.posts_for_a_kill);
                 killed += usize::from(kill_a_load(place, &mut dice));
             }
-            target.wait_left(dice.random_range(0..4));
+            // The receiver dies with posts on their way to it.
+            target.grant(run.posts_for_a_kill);
+            target.wait_left(dice.random_range(0..run.posts_for_a_kill));
             let victim = dice.random_range(0..receivers.len());
             receivers.remove(victim).kill();
             point(&target, &receivers);
@@ -114,7 +116,7 @@ fn every_sink_holds_every_accepted_event_once() {
             receivers: 1,
             rounds: 4,
             kills_in_a_round: 5,
-            posts_in_a_round: 60,
+            posts_for_a_kill: 12,
         },
     );
 }
@@ -127,8 +129,8 @@ fn two_receivers_on_s3_lose_and_double_nothing() {
         &Run {
             receivers: 2,
             rounds: 3,
-            kills_in_a_round: 3,
-            posts_in_a_round: 40,
+            kills_in_a_round: 2,
+            posts_for_a_kill: 10,
         },
     );
 }

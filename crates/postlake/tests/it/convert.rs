@@ -27,20 +27,30 @@ const KEY: [&str; 3] = ["event_class", "type", "event_id"];
 
 fn keys_of_csv(text: &str) -> Keys {
     let (_, rows) = csv::parse(text);
-    rows.iter().map(|row| KEY.map(|name| row[name].clone())).collect()
+    rows.iter()
+        .map(|row| KEY.map(|name| row[name].clone()))
+        .collect()
 }
 
 fn ndjson(text: &str) -> Vec<Value> {
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 fn keys_of_ndjson(text: &str) -> Keys {
     let text_of = |row: &Value, name: &str| row[name].as_str().map(str::to_owned);
-    ndjson(text).iter().map(|row| KEY.map(|name| text_of(row, name))).collect()
+    ndjson(text)
+        .iter()
+        .map(|row| KEY.map(|name| text_of(row, name)))
+        .collect()
 }
 
 fn keys_of_parquet(file: File) -> Keys {
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file)
+        .unwrap()
+        .build()
+        .unwrap();
     let mut keys = Keys::new();
     for batch in reader {
         let batch = batch.unwrap();
@@ -65,7 +75,13 @@ fn every_format_holds_the_same_rows() {
     let lines = convert(&place, &[file, "--to", "ndjson"]).success();
     assert_eq!(keys_of_ndjson(&lines.text()), keys);
     let output = place.home().join("events.parquet");
-    let to_file = [file, "--to", "parquet", "--output", output.to_str().unwrap()];
+    let to_file = [
+        file,
+        "--to",
+        "parquet",
+        "--output",
+        output.to_str().unwrap(),
+    ];
     assert_eq!(convert(&place, &to_file).success().stdout, b"");
     assert_eq!(keys_of_parquet(File::open(&output).unwrap()), keys);
 }
@@ -74,8 +90,14 @@ fn every_format_holds_the_same_rows() {
 fn a_pipe_and_several_files_are_read_as_one_stream() {
     let place = Place::local(PROGRAM);
     let mut command = place.command(&["convert", "-", "--to", "csv"]);
-    let bodies = [fixtures::read(EVENTS), fixtures::read("ping.json"), fixtures::read(ALERTS)];
-    let piped = Running::start_with_input(&mut command, bodies.concat()).wait().success();
+    let bodies = [
+        fixtures::read(EVENTS),
+        fixtures::read("ping.json"),
+        fixtures::read(ALERTS),
+    ];
+    let piped = Running::start_with_input(&mut command, bodies.concat())
+        .wait()
+        .success();
     assert_eq!(keys_of_csv(&piped.text()).len(), 27);
     assert_eq!(
         piped.stderr,
@@ -92,16 +114,29 @@ fn a_pipe_and_several_files_are_read_as_one_stream() {
 #[test]
 fn items_that_cannot_be_decoded_are_told_and_end_with_65() {
     let place = Place::local(PROGRAM);
-    let good = r#"{"msys":{"message_event":{"type":"bounce","event_id":"1","timestamp":"1789462821"}}}"#;
+    let good =
+        r#"{"msys":{"message_event":{"type":"bounce","event_id":"1","timestamp":"1789462821"}}}"#;
     let body = format!("[{good},{{\"b\":2}},{good}]");
     let file = place.home().join("some.json");
     fs::write(&file, &body).unwrap();
     let outcome = convert(&place, &["some.json", "--to", "ndjson"]);
     assert_eq!(outcome.code, Some(65));
-    assert_eq!(ndjson(&outcome.text()).len(), 2, "the good ones are written");
+    assert_eq!(
+        ndjson(&outcome.text()).len(),
+        2,
+        "the good ones are written"
+    );
     let place_of_reject = format!("some.json: byte {}: ", body.find("{\"b\"").unwrap());
-    assert!(outcome.stderr.starts_with(&place_of_reject), "{}", outcome.stderr);
-    assert!(outcome.stderr.contains("3 items: 2 events, 0 alerts, 1 rejects\n"));
+    assert!(
+        outcome.stderr.starts_with(&place_of_reject),
+        "{}",
+        outcome.stderr
+    );
+    assert!(
+        outcome
+            .stderr
+            .contains("3 items: 2 events, 0 alerts, 1 rejects\n")
+    );
     let absent = convert(&place, &["absent.json", "--to", "csv"]);
     assert_eq!(absent.code, Some(74));
 }
@@ -120,12 +155,20 @@ fn a_file_may_be_cut_anywhere() {
         .collect();
     assert_eq!(ends.len(), 27);
     let cuts: Vec<usize> = (0..24).map(|_| dice.random_range(0..body.len())).collect();
-    for cut in cuts.into_iter().chain([0, 1, 2, ends[0], ends[0] + 1, ends[26]]) {
+    for cut in cuts
+        .into_iter()
+        .chain([0, 1, 2, ends[0], ends[0] + 1, ends[26]])
+    {
         let file = place.home().join("cut.json");
         fs::write(&file, &body[..cut]).unwrap();
         let outcome = convert(&place, &["cut.json", "--to", "ndjson"]);
         let whole = ends.iter().filter(|end| **end <= cut).count();
-        assert_eq!(ndjson(&outcome.text()).len(), whole, "cut at {cut}: {}", outcome.stderr);
+        assert_eq!(
+            ndjson(&outcome.text()).len(),
+            whole,
+            "cut at {cut}: {}",
+            outcome.stderr
+        );
         let after = ends[..whole].last().map_or(b"[".len(), |end| *end);
         let rest = body.get(after..cut).unwrap_or_default();
         let left_over = rest.iter().any(|byte| !matches!(byte, b',' | b'\n'));

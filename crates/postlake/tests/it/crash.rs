@@ -15,7 +15,8 @@ const CLIENTS: u64 = 4;
 /// A server that loads all the time, so that a kill often falls into a pass or a delivery.
 fn busy(place: &Place) -> Command {
     let free = "127.0.0.1:0";
-    let mut command = place.command_here(&["serve", "--ingest-listen", free, "--read-listen", free]);
+    let mut command =
+        place.command_here(&["serve", "--ingest-listen", free, "--read-listen", free]);
     command.env("POSTLAKE_LOAD__INTERVAL", "10ms");
     command
 }

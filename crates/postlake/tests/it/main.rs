@@ -17,10 +17,12 @@ mod convert;
 mod crash;
 mod fixtures;
 mod open_lake;
+mod oracle_itself;
 mod page;
 mod postgres;
 mod reading;
 mod samples;
+mod trigger;
 
 mod sent;
 mod traffic;

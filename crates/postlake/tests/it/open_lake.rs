@@ -11,7 +11,9 @@ use crate::{PROGRAM, traffic};
 
 /// A script beside this file.
 pub(crate) fn script(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/it")
+        .join(name)
 }
 
 /// Table, sum, key: the columns that the script reads.
@@ -32,10 +34,17 @@ struct Row {
 #[track_caller]
 fn check(place: &Place, python: &Python, engines: &[&str]) {
     let answers = python.run(&script("open_lake.py"), &[place.url()]);
-    let names: Vec<&str> = answers.as_object().unwrap().keys().map(String::as_str).collect();
+    let names: Vec<&str> = answers
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
     assert_eq!(names, engines);
     for (table, total, key) in TABLES {
-        let sql = format!("SELECT CAST({total} AS DOUBLE) AS total, {key} AS key FROM {table} ORDER BY 2");
+        let sql = format!(
+            "SELECT CAST({total} AS DOUBLE) AS total, {key} AS key FROM {table} ORDER BY 2"
+        );
         let rows: Vec<Row> = place.query(&sql);
         let keys: Vec<&str> = rows.iter().map(|row| row.key.as_str()).collect();
         let sum: f64 = rows.iter().filter_map(|row| row.total).sum();
@@ -44,7 +53,10 @@ fn check(place: &Place, python: &Python, engines: &[&str]) {
             assert!(!rows.is_empty(), "{table}");
             assert_eq!(seen["rows"], rows.len(), "{engine} {table}");
             let difference = seen["sum"].as_f64().unwrap() - sum;
-            assert!(difference.abs() <= sum.abs() * 1e-12, "{engine} {table}: {difference}");
+            assert!(
+                difference.abs() <= sum.abs() * 1e-12,
+                "{engine} {table}: {difference}"
+            );
             let seen_keys: Vec<&str> = texts(&seen["keys"]).collect();
             assert!(seen_keys == keys, "{engine} {table}: other rows");
         }
@@ -52,12 +64,17 @@ fn check(place: &Place, python: &Python, engines: &[&str]) {
 }
 
 fn texts(list: &Value) -> impl Iterator<Item = &str> {
-    list.as_array().unwrap().iter().map(|text| text.as_str().unwrap())
+    list.as_array()
+        .unwrap()
+        .iter()
+        .map(|text| text.as_str().unwrap())
 }
 
 #[test]
 fn other_engines_read_the_same_lake() {
-    let Some(python) = peers::python() else { return };
+    let Some(python) = peers::python() else {
+        return;
+    };
     let place = Place::local(PROGRAM);
     let ledger = traffic::fill(&place, 8, 60);
     oracle::check(&place, &ledger);
@@ -67,10 +84,12 @@ fn other_engines_read_the_same_lake() {
 #[test]
 fn a_server_on_s3_is_read_by_other_processes_and_engines() {
     let Some(s3) = peers::s3() else { return };
-    let Some(python) = peers::python() else { return };
+    let Some(python) = peers::python() else {
+        return;
+    };
     let place = Place::on_s3(PROGRAM, s3);
     let server = place.serve(&[]);
-    let ledger = traffic::post(&server, 7, 40);
+    let ledger = traffic::post(&server, 7, 16);
     let summary = server.wait_loaded(ledger.answers());
     // Another process answers while the server runs.
     let events = place.number("SELECT count(*) FROM events");

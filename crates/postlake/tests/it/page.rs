@@ -33,7 +33,9 @@ struct Latest {
 
 #[test]
 fn the_page_shows_what_the_lake_holds() {
-    let Some(browser) = peers::browser() else { return };
+    let Some(browser) = peers::browser() else {
+        return;
+    };
     let place = Place::local(PROGRAM);
     let server = place.serve(&[]);
     let ledger = traffic::post(&server, 11, 60);
@@ -52,14 +54,20 @@ fn the_page_shows_what_the_lake_holds() {
         ("alerts", "SELECT count(*) FROM alerts"),
         ("duplicates", "SELECT sum(duplicates) FROM batches"),
         ("quarantined", "SELECT count(*) FROM quarantine"),
-        ("bounces", "SELECT count(*) FROM events WHERE type IN ('bounce', 'out_of_band')"),
+        (
+            "bounces",
+            "SELECT count(*) FROM events WHERE type IN ('bounce', 'out_of_band')",
+        ),
     ]
     .map(|(name, sql)| (name.to_owned(), place.number(sql).to_string()));
     let latest: Vec<Latest> =
         place.query("SELECT subaccount_id, score FROM latest_health_scores ORDER BY score");
     let subjects: Vec<String> = latest
         .iter()
-        .map(|row| row.subaccount_id.map_or("account".to_owned(), |id| id.to_string()))
+        .map(|row| {
+            row.subaccount_id
+                .map_or("account".to_owned(), |id| id.to_string())
+        })
         .collect();
     for (name, view) in &views {
         check(name, view, &url);
@@ -83,8 +91,16 @@ fn check(name: &str, view: &View, url: &str) {
     assert!(view.visible, "{name}");
     assert_eq!(view.balanced, "true", "{name}");
     assert_eq!(view.complaints, [""; 0], "{name}");
-    let elsewhere: Vec<_> = view.requests.iter().filter(|to| !to.starts_with(url)).collect();
+    let elsewhere: Vec<_> = view
+        .requests
+        .iter()
+        .filter(|to| !to.starts_with(url))
+        .collect();
     assert!(elsewhere.is_empty(), "{name}: {elsewhere:?}");
-    assert!(view.scroll_width <= view.width, "{name}: {} px wide", view.scroll_width);
+    assert!(
+        view.scroll_width <= view.width,
+        "{name}: {} px wide",
+        view.scroll_width
+    );
     assert!(!view.scores.is_empty(), "{name}");
 }

@@ -56,7 +56,10 @@ fn create(table: Table, name: &str) -> String {
 type Row = BTreeMap<String, Box<RawValue>>;
 
 fn rows(lines: &str) -> Vec<Row> {
-    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 /// Characters that a careless reader or writer trips over.
@@ -108,12 +111,22 @@ fn check_table(place: &Place, url: &str, table: Table) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|extension| extension == "csv") {
-            psql(url, &format!("\\copy {name} FROM '{}' CSV HEADER", path.display()));
+            psql(
+                url,
+                &format!("\\copy {name} FROM '{}' CSV HEADER", path.display()),
+            );
         }
     }
-    let item = if table == Table::Batches { "" } else { ", item_index" };
+    let item = if table == Table::Batches {
+        ""
+    } else {
+        ", item_index"
+    };
     let order = format!("segment, batch_index{item}");
-    let copied = psql(url, &format!("SELECT row_to_json(t) FROM {name} t ORDER BY {order}"));
+    let copied = psql(
+        url,
+        &format!("SELECT row_to_json(t) FROM {name} t ORDER BY {order}"),
+    );
     let sql = format!("SELECT * FROM {} ORDER BY {order}", table.name());
     let asked = place.run(&["query", &sql, "-o", "ndjson"]).success().text();
     let (copied, asked) = (rows(&copied), rows(&asked));
@@ -122,8 +135,18 @@ fn check_table(place: &Place, url: &str, table: Table) {
     for (copied, asked) in copied.iter().zip(&asked) {
         for field in table.schema().fields() {
             let name = field.name();
-            let equal = same(&copied[name], &asked[name], postgres_type(&field.data_type().to_string()));
-            assert!(equal, "{}.{name}: {} and {}", table.name(), copied[name], asked[name]);
+            let equal = same(
+                &copied[name],
+                &asked[name],
+                postgres_type(&field.data_type().to_string()),
+            );
+            assert!(
+                equal,
+                "{}.{name}: {} and {}",
+                table.name(),
+                copied[name],
+                asked[name]
+            );
         }
     }
     psql(url, &format!("DROP TABLE {name}"));

@@ -21,10 +21,15 @@ fn an_event_can_be_asked_for_seconds_after_its_200() {
         server.accepts_body("/webhooks/events", &traffic::one_event(id));
         let answered = Instant::now();
         let sql = format!("SELECT count(*) FROM events WHERE event_id = '{id}'");
-        until("the event is there", || (place.number(&sql) == 1).then_some(()));
+        until("the event is there", || {
+            (place.number(&sql) == 1).then_some(())
+        });
         slowest = slowest.max(answered.elapsed());
     }
-    eprintln!("slowest from 200 to an answer of query: {} ms", slowest.as_millis());
+    eprintln!(
+        "slowest from 200 to an answer of query: {} ms",
+        slowest.as_millis()
+    );
     assert!(slowest < FRESH, "{slowest:?}");
     server.stop();
 }
@@ -39,7 +44,14 @@ fn the_api_answers_what_the_lake_holds() {
         let count = place.number(&format!("SELECT count(*) FROM {table}"));
         assert_eq!(summary["rows"][table], count, "{table}");
     }
-    for total in ["items", "events", "alerts", "duplicates", "rejects", "bytes"] {
+    for total in [
+        "items",
+        "events",
+        "alerts",
+        "duplicates",
+        "rejects",
+        "bytes",
+    ] {
         let sum = place.number(&format!("SELECT sum({total}) FROM batches"));
         assert_eq!(summary["totals"][total], sum, "{total}");
     }
@@ -50,7 +62,11 @@ fn the_api_answers_what_the_lake_holds() {
     // Equal counts have no order of their own.
     of_summary.sort_by_key(|row| {
         let text = |name: &str| row[name].as_str().unwrap().to_owned();
-        (-row["events"].as_i64().unwrap(), text("event_class"), text("type"))
+        (
+            -row["events"].as_i64().unwrap(),
+            text("event_class"),
+            text("type"),
+        )
     });
     assert_eq!(of_summary, types);
 
@@ -69,7 +85,11 @@ fn the_api_answers_what_the_lake_holds() {
         let answer = place.run(&["scores", "-o", "json"]).success();
         serde_json::from_slice(&answer.stdout).unwrap()
     };
-    let ids = |rows: &[Value]| rows.iter().map(|row| row["record_id"].clone()).collect::<Vec<_>>();
+    let ids = |rows: &[Value]| {
+        rows.iter()
+            .map(|row| row["record_id"].clone())
+            .collect::<Vec<_>>()
+    };
     assert_eq!(ids(&worst_first), ids(listed));
     check_histories(&server, &place);
     server.stop();
@@ -108,7 +128,10 @@ fn a_killed_read_process_comes_back_and_webhooks_do_not_notice() {
     };
     server.kill_child(first);
     for number in 0..20 {
-        server.accepts_body("/webhooks/events", &traffic::one_event(&format!("during-{number}")));
+        server.accepts_body(
+            "/webhooks/events",
+            &traffic::one_event(&format!("during-{number}")),
+        );
     }
     // The same address: the supervisor holds the listener.
     server.wait_loaded(21);

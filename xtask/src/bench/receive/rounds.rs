@@ -43,7 +43,12 @@ pub(super) struct Bench<'b> {
 
 impl<'b> Bench<'b> {
     pub(super) fn new(binaries: &'b Binaries, effort: Effort) -> Self {
-        Self { binaries, effort, loads: 0, group: FIRST_GROUP }
+        Self {
+            binaries,
+            effort,
+            loads: 0,
+            group: FIRST_GROUP,
+        }
     }
 
     /// Every subject once in each round, in turned order; `rate` makes it an open loop.
@@ -70,7 +75,11 @@ impl<'b> Bench<'b> {
                 round.insert(subject as usize, figures);
             }
             let mut take = |subject: Subject| round.remove(&(subject as usize)).unwrap_or_default();
-            compared.add(&take(Subject::Postlake), &take(Subject::Bare), &take(Subject::Disk));
+            compared.add(
+                &take(Subject::Postlake),
+                &take(Subject::Bare),
+                &take(Subject::Disk),
+            );
         }
         Ok(compared)
     }
@@ -79,7 +88,14 @@ impl<'b> Bench<'b> {
         let data = self.binaries.folder.join("data");
         let mut command = Command::new(&self.binaries.postlake);
         command
-            .args(["serve", "--role", "receive", "--ingest-listen", "127.0.0.1:0", "--data"])
+            .args([
+                "serve",
+                "--role",
+                "receive",
+                "--ingest-listen",
+                "127.0.0.1:0",
+                "--data",
+            ])
             .arg(&data)
             .current_dir(&self.binaries.folder);
         let server = Server::start(&mut command, true)?;
@@ -91,8 +107,14 @@ impl<'b> Bench<'b> {
         let per_segment = field("batches") / field("segments");
         round.insert("lost".to_owned(), field("missing"));
         round.insert("requests_per_segment".to_owned(), per_segment);
-        round.insert("compression_ratio".to_owned(), field("body_bytes") / field("object_bytes"));
-        let rate = round.get("requests_per_second").copied().unwrap_or(f64::NAN);
+        round.insert(
+            "compression_ratio".to_owned(),
+            field("body_bytes") / field("object_bytes"),
+        );
+        let rate = round
+            .get("requests_per_second")
+            .copied()
+            .unwrap_or(f64::NAN);
         round.insert("segments_per_second".to_owned(), rate / per_segment);
         self.group = per_segment;
         fs::remove_dir_all(&data).context("remove the data")?;
@@ -105,7 +127,13 @@ impl<'b> Bench<'b> {
     fn stored(&self, data: &Path, ids: &[PathBuf]) -> Result<Value> {
         let ids: Vec<String> = ids.iter().map(|path| path.display().to_string()).collect();
         let mut command = Command::new(&self.binaries.bench);
-        answer(command.arg("stored").arg("--data").arg(data).args(["--ids", &ids.join(",")]))
+        answer(
+            command
+                .arg("stored")
+                .arg("--data")
+                .arg(data)
+                .args(["--ids", &ids.join(",")]),
+        )
     }
 
     fn bare(&mut self, profile: Profile, rate: Option<f64>) -> Result<Round> {
@@ -140,7 +168,9 @@ impl<'b> Bench<'b> {
         self.loads += 1;
         let ids = self.binaries.folder.join(format!("ids-{}", self.loads));
         let mut command = Command::new(&self.binaries.bench);
-        command.args(["load", "--target", &server.address, "--ids"]).arg(&ids);
+        command
+            .args(["load", "--target", &server.address, "--ids"])
+            .arg(&ids);
         let mut option = |name: &str, value: String| {
             command.args([format!("--{name}"), value]);
         };
@@ -157,21 +187,38 @@ impl<'b> Bench<'b> {
 
     fn disk(&self, profile: Profile) -> Result<Round> {
         let mut command = Command::new(&self.binaries.bench);
-        command.arg("disk").arg("--dir").arg(self.binaries.folder.join("disk"));
+        command
+            .arg("disk")
+            .arg("--dir")
+            .arg(self.binaries.folder.join("disk"));
         let group = self.group.round().max(1.0).to_string();
         let seconds = (self.effort.seconds / 3.0).min(3.0).to_string();
         let events = profile.events.to_string();
-        let found = answer(command.args(["--group", &group, "--seconds", &seconds, "--events", &events]))?;
+        let found = answer(command.args([
+            "--group",
+            &group,
+            "--seconds",
+            &seconds,
+            "--events",
+            &events,
+        ]))?;
         let mut round = Round::new();
         for part in ["append_64_kib", "append_1_mib", "segments"] {
             for name in ["megabytes_per_second", "latency/p50_ms", "latency/p99_ms"] {
-                let value = found.pointer(&format!("/{part}/{name}")).and_then(Value::as_f64);
+                let value = found
+                    .pointer(&format!("/{part}/{name}"))
+                    .and_then(Value::as_f64);
                 let short_name = name.rsplit('/').next().unwrap_or(name);
-                round.insert(format!("{part}_{short_name}"), value.context("a figure of the disk")?);
+                round.insert(
+                    format!("{part}_{short_name}"),
+                    value.context("a figure of the disk")?,
+                );
             }
         }
         for name in ["encode_megabytes_per_second", "batches_per_segment"] {
-            let value = found.pointer(&format!("/segments/{name}")).and_then(Value::as_f64);
+            let value = found
+                .pointer(&format!("/segments/{name}"))
+                .and_then(Value::as_f64);
             round.insert(name.to_owned(), value.context("a figure of the disk")?);
         }
         Ok(round)
@@ -203,7 +250,10 @@ fn figures(loaded: &Value, server_cpu: f64, busy: f64, peak_rss_mib: f64) -> Res
         ("not_200", field("/refused")? + field("/broken")?),
         ("server_cores", server_cpu / seconds),
         ("generator_cores", generator_cpu / seconds),
-        ("other_cores", (busy - server_cpu - generator_cpu).max(0.0) / seconds),
+        (
+            "other_cores",
+            (busy - server_cpu - generator_cpu).max(0.0) / seconds,
+        ),
         ("cpu_seconds_per_request", server_cpu / requests),
         ("cpu_seconds_per_million_events", server_cpu / events * 1e6),
         ("cpu_seconds_per_gigabyte", server_cpu / gigabytes),
@@ -216,14 +266,50 @@ impl Compared {
     /// Adds a round and the ratios within it.
     fn add(&mut self, postlake: &Round, bare: &Round, disk: &Round) {
         let ratios = [
-            ("requests_to_bare", postlake, "requests_per_second", bare, "requests_per_second"),
-            ("cpu_to_bare", postlake, "cpu_seconds_per_request", bare, "cpu_seconds_per_request"),
+            (
+                "requests_to_bare",
+                postlake,
+                "requests_per_second",
+                bare,
+                "requests_per_second",
+            ),
+            (
+                "cpu_to_bare",
+                postlake,
+                "cpu_seconds_per_request",
+                bare,
+                "cpu_seconds_per_request",
+            ),
             ("p50_to_bare", postlake, "p50_ms", bare, "p50_ms"),
             ("p99_to_bare", postlake, "p99_ms", bare, "p99_ms"),
-            ("bytes_to_append", postlake, "megabytes_per_second", disk, "append_1_mib_megabytes_per_second"),
-            ("bytes_to_segments", postlake, "megabytes_per_second", disk, "segments_megabytes_per_second"),
-            ("p50_to_sync", postlake, "p50_ms", disk, "append_64_kib_p50_ms"),
-            ("p99_to_sync", postlake, "p99_ms", disk, "append_64_kib_p99_ms"),
+            (
+                "bytes_to_append",
+                postlake,
+                "megabytes_per_second",
+                disk,
+                "append_1_mib_megabytes_per_second",
+            ),
+            (
+                "bytes_to_segments",
+                postlake,
+                "megabytes_per_second",
+                disk,
+                "segments_megabytes_per_second",
+            ),
+            (
+                "p50_to_sync",
+                postlake,
+                "p50_ms",
+                disk,
+                "append_64_kib_p50_ms",
+            ),
+            (
+                "p99_to_sync",
+                postlake,
+                "p99_ms",
+                disk,
+                "append_64_kib_p99_ms",
+            ),
         ];
         for (name, above, upper, below, lower) in ratios {
             if let (Some(upper), Some(lower)) = (above.get(upper), below.get(lower)) {
