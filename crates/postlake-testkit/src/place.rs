@@ -21,6 +21,18 @@ use crate::server::Server;
 /// Any free port of this machine.
 const FREE: &str = "127.0.0.1:0";
 
+/// With this variable set the directory of a failed test stays, for a look at what is in it.
+const KEEP: &str = "POSTLAKE_TEST_KEEP";
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if std::thread::panicking() && std::env::var_os(KEEP).is_some() {
+            self.home.disable_cleanup(true);
+            eprintln!("{} and {} are kept", self.home.path().display(), self.url);
+        }
+    }
+}
+
 /// A place for data of its own. Commands run in an empty directory, without any `POSTLAKE_*` variable.
 #[derive(Debug)]
 pub struct Place {
@@ -129,6 +141,15 @@ impl Place {
             .args(["--ingest-listen", FREE, "--read-listen", FREE])
             .args(arguments);
         Server::start(&mut command)
+    }
+
+    /// Drains a server of this place. What it had no time for, as it may, is loaded afterwards.
+    #[track_caller]
+    pub fn drain(&self, server: Server) {
+        let said = server.stop().stderr;
+        if !said.contains("everything received is loaded") {
+            self.load();
+        }
     }
 
     /// Starts `load`.

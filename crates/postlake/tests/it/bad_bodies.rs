@@ -163,7 +163,7 @@ fn any_body_is_answered_200_and_ends_in_the_right_table() {
     let answer =
         http::exchange(server.ingest(), "POST", EVENTS_PATH, &headers, b"no gzip").unwrap();
     assert_eq!(answer.status, 200);
-    server.stop();
+    place.drain(server);
 
     let mut expected: Vec<Rejected> = cases.iter().flat_map(rejects_of).collect();
     expected.push(Rejected {
@@ -222,7 +222,7 @@ fn a_batch_of_20_mb_is_loaded() {
     let batch = Bad::Huge.batch(&mut Traffic::new(20, start));
     assert!(batch.body.len() > 20_000_000);
     server.accepts(&Request::events(&batch));
-    server.stop();
+    place.drain(server);
     let events = i64::try_from(batch.events).unwrap();
     assert_eq!(place.number("SELECT count(*) FROM events"), events);
     let keys =

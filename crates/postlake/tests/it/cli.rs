@@ -177,7 +177,7 @@ fn answers_of_query_in_every_format() {
     let place = Place::local(PROGRAM);
     let server = place.serve(&["--role", "receive,load"]);
     server.accepts_body("/webhooks/events", &one_event("formats"));
-    server.stop();
+    place.drain(server);
     let sql = "SELECT type, event_id, event_at, subaccount_id, reason, geo_ip_latitude, open_tracking, campaign_id FROM events";
     for format in ["table", "csv", "json", "ndjson"] {
         let outcome = place.run(&["query", sql, "-o", format]).success();

@@ -40,7 +40,8 @@ fn a_killed_server_has_lost_and_doubled_nothing() {
         }
     });
     let server = place.serve(&[]);
-    server.stop();
+    server.wait_loaded(oracle::landed_batches(&place));
+    place.drain(server);
     let found = oracle::check(&place, &ledger);
     eprintln!(
         "{} attempts, {} answers, {found:?}",

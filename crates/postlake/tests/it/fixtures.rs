@@ -57,7 +57,7 @@ fn fixtures_are_in_the_lake_with_their_values_however_often_they_are_posted() {
     let before = [everything("events"), everything("alerts")];
     post();
     server.wait_loaded(8);
-    server.stop();
+    place.drain(server);
     assert!(
         before == [everything("events"), everything("alerts")],
         "posting again changed rows"
@@ -69,7 +69,7 @@ fn the_old_spelling_has_the_same_values_and_identities() {
     let place = Place::local(PROGRAM);
     let server = place.serve(&["--role", "receive,load"]);
     server.accepts_body("/webhooks/events", &read(OLD_SPELLING));
-    server.stop();
+    place.drain(server);
     let rows: Vec<Object> = place.query("SELECT * FROM events");
     let sent = events_of(&read(OLD_SPELLING));
     assert_eq!((rows.len(), sent.len()), (27, 27));
@@ -78,7 +78,7 @@ fn the_old_spelling_has_the_same_values_and_identities() {
     }
     let server = place.serve(&["--role", "receive,load"]);
     server.accepts_body("/webhooks/events", &read(EVENTS[0]));
-    server.stop();
+    place.drain(server);
     // The one event without an id is told by its content, which is spelled differently.
     assert_eq!(place.number("SELECT sum(duplicates) FROM batches"), 26);
     assert_eq!(place.number("SELECT count(*) FROM events"), 28);

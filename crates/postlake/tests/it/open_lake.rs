@@ -94,7 +94,7 @@ fn a_server_on_s3_is_read_by_other_processes_and_engines() {
     // Another process answers while the server runs.
     let events = place.number("SELECT count(*) FROM events");
     assert_eq!(summary["rows"]["events"], events);
-    server.stop();
+    place.drain(server);
     let found = oracle::check(&place, &ledger);
     assert_eq!(i64::try_from(found.events).unwrap(), events);
     check(&place, &python, &["deltalake", "polars"]);

@@ -97,7 +97,7 @@ fn postgresql_copies_the_csv_files() {
     let server = place.serve(&["--role", "receive,load"]);
     traffic::post(&server, 9, 40);
     server.accepts_body("/webhooks/events", &awkward_events());
-    server.stop();
+    place.drain(server);
     for table in Table::ALL {
         check_table(&place, &url, table);
     }

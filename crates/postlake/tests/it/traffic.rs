@@ -28,6 +28,6 @@ pub(crate) fn post(server: &Server, seed: u64, posts: usize) -> ClientLedger {
 pub(crate) fn fill(place: &Place, seed: u64, posts: usize) -> ClientLedger {
     let server = place.serve(&["--role", "receive,load"]);
     let ledger = post(&server, seed, posts);
-    server.stop();
+    place.drain(server);
     ledger
 }

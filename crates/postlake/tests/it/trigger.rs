@@ -50,7 +50,7 @@ fn what_is_triggered_is_loaded() {
     for kind in ["json", "envelope", "utf8"] {
         assert_eq!(answers(&trigger(&place, &server, &["--bad", kind])), 1);
     }
-    server.stop();
+    place.drain(server);
     assert_eq!(place.number("SELECT count(*) FROM events"), 27 + 8);
     assert_eq!(place.number("SELECT count(DISTINCT type) FROM events"), 27);
     assert_eq!(place.number("SELECT sum(duplicates) FROM batches"), 54);
