@@ -150,7 +150,7 @@ fn exit_codes_tell_what_kind_of_failure_it_was() {
     ]);
     assert_eq!(port.code, Some(69));
     check("exit-port-in-use", &taken, &port);
-    server.stop();
+    place.drain(server);
 
     for (name, sql) in [
         ("exit-no-such-column", "SELECT typ FROM events"),
