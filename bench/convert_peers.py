@@ -3,7 +3,8 @@
 They read the inner events, a line each: none of them takes webhook bodies as they come. Column names
 and types are given to each, so that none has to look for them first. Nested fields become JSON text
 (pyarrow: struct columns, which its CSV writer does not take). Times stay text. Parquet is
-written with zstd level 1. Seconds count from after the import to the closed output file.
+written with zstd level 1. Seconds, of the clock and of the processor, count from after the import to
+the closed output file.
 
     python3 convert_peers.py columns EVENTS.ndjson COLUMNS.json
     python3 convert_peers.py convert ENGINE FORMAT EVENTS.ndjson COLUMNS.json OUT
@@ -16,6 +17,17 @@ import sys
 import time
 
 THREADS = 1
+
+
+class Watch:
+    """Seconds of the clock, and of the processor over all threads."""
+
+    def __init__(self):
+        self.clock = time.perf_counter()
+        self.cpu = time.process_time()
+
+    def read(self):
+        return {"seconds": time.perf_counter() - self.clock, "cpu_seconds": time.process_time() - self.cpu}
 
 
 def kind(value):
@@ -54,14 +66,14 @@ def duckdb_convert(form, source, kinds, target):
     types = {"text": "VARCHAR", "int": "BIGINT", "float": "DOUBLE", "bool": "BOOLEAN", "nested": "JSON"}
     named = ", ".join(f"'{name}': '{types[kind]}'" for name, kind in kinds.items())
     options = "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1" if form == "parquet" else "FORMAT csv, HEADER"
-    started = time.perf_counter()
+    watch = Watch()
     connection = duckdb.connect(config={"threads": THREADS})
     connection.execute("SET preserve_insertion_order = false")
     connection.execute(
         f"COPY (SELECT * FROM read_json('{source}', format = 'newline_delimited', columns = {{{named}}})) "
         f"TO '{target}' ({options})"
     )
-    return time.perf_counter() - started, duckdb.__version__
+    return watch.read(), duckdb.__version__
 
 
 def polars_convert(form, source, kinds, target):
@@ -69,13 +81,13 @@ def polars_convert(form, source, kinds, target):
 
     types = {"text": polars.String, "int": polars.Int64, "float": polars.Float64, "bool": polars.Boolean, "nested": polars.String}
     schema = {name: types[kind] for name, kind in kinds.items()}
-    started = time.perf_counter()
+    watch = Watch()
     frame = polars.scan_ndjson(source, schema=schema)
     if form == "parquet":
         frame.sink_parquet(target, compression="zstd", compression_level=1)
     else:
         frame.sink_csv(target)
-    return time.perf_counter() - started, polars.__version__
+    return watch.read(), polars.__version__
 
 
 def pyarrow_schema(kinds):
@@ -90,14 +102,14 @@ def pyarrow_convert(form, source, kinds, target):
     import pyarrow.json
     import pyarrow.parquet
 
-    started = time.perf_counter()
+    watch = Watch()
     table = pyarrow.json.read_json(
         source,
         read_options=pyarrow.json.ReadOptions(use_threads=False, block_size=4 << 20),
         parse_options=pyarrow.json.ParseOptions(explicit_schema=pyarrow_schema(kinds)),
     )
     pyarrow.parquet.write_table(table, target, compression="zstd", compression_level=1)
-    return time.perf_counter() - started, pyarrow.__version__
+    return watch.read(), pyarrow.__version__
 
 
 def python_pyarrow_convert(form, source, kinds, target):
@@ -108,7 +120,7 @@ def python_pyarrow_convert(form, source, kinds, target):
     types = {"text": pyarrow.string(), "int": pyarrow.int64(), "float": pyarrow.float64(), "bool": pyarrow.bool_(), "nested": pyarrow.string()}
     schema = pyarrow.schema([(name, types[kind]) for name, kind in kinds.items()])
     nested = [name for name, kind in kinds.items() if kind == "nested"]
-    started = time.perf_counter()
+    watch = Watch()
     with open(source, "rb") as lines, pyarrow.parquet.ParquetWriter(
         target, schema, compression="zstd", compression_level=1
     ) as writer:
@@ -124,7 +136,7 @@ def python_pyarrow_convert(form, source, kinds, target):
                 rows = []
         if rows:
             writer.write_table(pyarrow.Table.from_pylist(rows, schema))
-    return time.perf_counter() - started, pyarrow.__version__
+    return watch.read(), pyarrow.__version__
 
 
 ENGINES = {
@@ -138,8 +150,8 @@ ENGINES = {
 def convert(engine, form, source, names, target):
     with open(names) as file:
         kinds = json.load(file)
-    seconds, version = ENGINES[engine](form, source, kinds, target)
-    return {"seconds": seconds, "version": version}
+    taken, version = ENGINES[engine](form, source, kinds, target)
+    return {**taken, "version": version}
 
 
 def count(form, path):

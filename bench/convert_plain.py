@@ -25,19 +25,16 @@ def main(source, columns, target):
     with open(columns) as file:
         names = ["event_class", *json.load(file)]
     nested = (dict, list)
-    count = 0
     with open(target, "w", newline="") as out:
         writer = csv.writer(out)
         writer.writerow(names)
         for event in rows(source):
             values = [event.get(name) for name in names]
             writer.writerow([json.dumps(value) if isinstance(value, nested) else value for value in values])
-            count += 1
-    return count
 
 
 if __name__ == "__main__":
-    started = time.perf_counter()
-    events = main(*sys.argv[1:])
-    seconds = time.perf_counter() - started
-    print(json.dumps({"seconds": seconds, "rows": events, "version": sys.version.split()[0]}))
+    clock, cpu = time.perf_counter(), time.process_time()
+    main(*sys.argv[1:])
+    taken = {"seconds": time.perf_counter() - clock, "cpu_seconds": time.process_time() - cpu}
+    print(json.dumps({**taken, "version": sys.version.split()[0]}))

@@ -33,6 +33,7 @@ impl Surroundings {
             ("kernel", line("uname", &["-sr"])?),
             ("disk", disk(folder)),
             ("rustc", line("rustc", &["--version"])?),
+            ("nice value of everything measured", nice()?),
             ("load average before", load_average()?),
         ];
         Ok(Self {
@@ -75,6 +76,17 @@ pub(crate) fn busy_seconds() -> Result<f64> {
     // user, nice, system, idle, iowait, irq, softirq, steal
     let busy = |index: &usize| fields.get(*index).copied().unwrap_or(0.0);
     Ok([0, 1, 2, 5, 6, 7].iter().map(busy).sum::<f64>() / 100.0)
+}
+
+/// Below 0 a run is served before its neighbours on a machine that it shares.
+fn nice() -> Result<String> {
+    let stat = fs::read_to_string("/proc/self/stat").context("read /proc/self/stat")?;
+    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    Ok(after_name
+        .split_whitespace()
+        .nth(16)
+        .unwrap_or_default()
+        .to_owned())
 }
 
 fn cores() -> usize {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanBuilder, Float64Builder, Int64Builder, RecordBatch, StringBuilder,
-    TimestampMicrosecondBuilder,
+    ArrayBuilder as _, ArrayRef, BooleanBuilder, Float64Builder, Int64Builder, RecordBatch,
+    StringBuilder, TimestampMicrosecondBuilder,
 };
 use arrow::error::ArrowError;
 
@@ -35,13 +35,24 @@ impl ColumnBuilder {
         }
     }
 
-    pub(super) fn append_null(&mut self) {
+    /// Fills up with nulls to `rows` rows.
+    pub(super) fn pad(&mut self, rows: usize) {
         match self {
-            ColumnBuilder::Text(builder) | ColumnBuilder::Json(builder) => builder.append_null(),
-            ColumnBuilder::Int(builder) => builder.append_null(),
-            ColumnBuilder::Float(builder) => builder.append_null(),
-            ColumnBuilder::Bool(builder) => builder.append_null(),
-            ColumnBuilder::Time(builder) => builder.append_null(),
+            ColumnBuilder::Text(builder) | ColumnBuilder::Json(builder) => {
+                builder.append_nulls(rows.saturating_sub(builder.len()));
+            }
+            ColumnBuilder::Int(builder) => {
+                builder.append_nulls(rows.saturating_sub(builder.len()));
+            }
+            ColumnBuilder::Float(builder) => {
+                builder.append_nulls(rows.saturating_sub(builder.len()));
+            }
+            ColumnBuilder::Bool(builder) => {
+                builder.append_nulls(rows.saturating_sub(builder.len()));
+            }
+            ColumnBuilder::Time(builder) => {
+                builder.append_nulls(rows.saturating_sub(builder.len()));
+            }
         }
     }
 

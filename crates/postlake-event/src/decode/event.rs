@@ -28,6 +28,21 @@ const GEO_IP: usize = TYPE + 3;
 const USER_AGENT: usize = TYPE + 4;
 const SLOT_COUNT: usize = TYPE + 5;
 
+/// For each key of a documented object the slot of its column.
+type Places = Vec<(&'static str, usize)>;
+
+static GEO_IP_PLACES: LazyLock<Places> = LazyLock::new(|| places(GEO_IP_FIELDS));
+
+static USER_AGENT_PLACES: LazyLock<Places> = LazyLock::new(|| places(USER_AGENT_FIELDS));
+
+fn places(columns: &[(&'static str, &str, FieldKind)]) -> Places {
+    let slot_of = |column: &str| EVENT_FIELDS.iter().position(|field| field.column == column);
+    columns
+        .iter()
+        .filter_map(|(key, column, _)| Some((*key, slot_of(column)?)))
+        .collect()
+}
+
 /// The slot of `timestamp`.
 static TIMESTAMP: LazyLock<usize> = LazyLock::new(|| {
     let known = EVENT_FIELDS
@@ -82,17 +97,34 @@ static SLOT_KEYS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
         .collect()
 });
 
-/// Keys with their slots, sorted by key.
-static SLOTS_BY_KEY: LazyLock<Vec<(&'static str, usize)>> = LazyLock::new(|| {
-    let mut slots: Vec<_> = SLOT_KEYS
+/// Entries of the table of keys: sparse, so that a probe nearly always hits or misses at once.
+const KEY_TABLE: usize = 1024;
+
+/// The slot of each key, at the key's hash or behind it; `usize::MAX` where there is none.
+static SLOTS_BY_KEY: LazyLock<Vec<usize>> = LazyLock::new(|| {
+    let mut table = vec![usize::MAX; KEY_TABLE];
+    let keys = SLOT_KEYS
         .iter()
         .enumerate()
-        .filter(|(_, key)| !key.is_empty())
-        .map(|(slot, key)| (*key, slot))
-        .collect();
-    slots.sort_unstable();
-    slots
+        .filter(|(_, key)| !key.is_empty());
+    for (slot, key) in keys {
+        let free = probe(key).find(|at| table.get(*at) == Some(&usize::MAX));
+        if let Some(entry) = free.and_then(|at| table.get_mut(at)) {
+            *entry = slot;
+        }
+    }
+    table
 });
+
+/// Where a key may stand in the table, nearest first.
+fn probe(key: &str) -> impl Iterator<Item = usize> {
+    // FNV-1a: keys are short, and they are compared in the end.
+    let hash = key.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    });
+    let start = (hash ^ (hash >> 16)) as usize;
+    (0..KEY_TABLE).map(move |step| (start + step) % KEY_TABLE)
+}
 
 impl Slots {
     pub(super) fn count() -> usize {
@@ -110,14 +142,14 @@ impl Slots {
         if SLOT_KEYS.get(guess).is_some_and(|known| *known == key) {
             return Some(guess);
         }
-        let at = SLOTS_BY_KEY
-            .binary_search_by(|(known, _)| (*known).cmp(key))
-            .ok()?;
-        let (_, slot) = SLOTS_BY_KEY.get(at)?;
+        let table = &*SLOTS_BY_KEY;
+        let slot = probe(key)
+            .map_while(|at| table.get(at).copied().filter(|slot| *slot != usize::MAX))
+            .find(|slot| SLOT_KEYS.get(*slot).is_some_and(|known| *known == key))?;
         if let Some(next) = self.next.get_mut(before) {
-            *next = *slot;
+            *next = slot;
         }
-        Some(*slot)
+        Some(slot)
     }
 }
 
@@ -207,12 +239,12 @@ impl EventRows {
         self.batch_id.append_option(place.input.batch_id);
         self.subaccount_id
             .append_option(subaccount(&mut event, &mut notes));
-        spread(&mut event, GEO_IP, "geo_ip", GEO_IP_FIELDS, &mut notes);
+        spread(&mut event, GEO_IP, "geo_ip", &GEO_IP_PLACES, &mut notes);
         spread(
             &mut event,
             USER_AGENT,
             "user_agent_parsed",
-            USER_AGENT_FIELDS,
+            &USER_AGENT_PLACES,
             &mut notes,
         );
         self.push_fields(&mut event, &mut notes);
@@ -231,12 +263,13 @@ impl EventRows {
         Ok(())
     }
 
+    /// Fields that an event lacks get their nulls when the column is next touched: most events have
+    /// a quarter of the columns.
     fn push_fields<'a>(&mut self, event: &mut RawEvent<'a>, notes: &mut Notes<'a>) {
+        let row = self.identities.len();
         for ((builder, raw), field) in self.fields.iter_mut().zip(&event.slots).zip(EVENT_FIELDS) {
-            let Some(raw) = raw else {
-                builder.append_null();
-                continue;
-            };
+            let Some(raw) = raw else { continue };
+            builder.pad(row);
             if !builder.append(raw) {
                 let key = if field.key.is_empty() {
                     field.column
@@ -260,7 +293,11 @@ impl EventRows {
             Arc::new(self.subaccount_id.finish()),
             Arc::new(self.flags.finish()),
         ];
-        columns.extend(self.fields.iter_mut().map(ColumnBuilder::finish));
+        let rows = self.identities.len();
+        columns.extend(self.fields.iter_mut().map(|builder| {
+            builder.pad(rows);
+            builder.finish()
+        }));
         columns.push(Arc::new(self.event_hash.finish()));
         columns.push(Arc::new(self.extra.finish()));
         columns.extend(self.lineage.finish());
@@ -375,7 +412,7 @@ fn spread<'a>(
     event: &mut RawEvent<'a>,
     from: usize,
     key: &'static str,
-    columns: &[(&str, &str, FieldKind)],
+    places: &Places,
     notes: &mut Notes<'a>,
 ) {
     let Some(raw) = event.slots.get_mut(from).and_then(Option::take) else {
@@ -394,13 +431,8 @@ fn spread<'a>(
     };
     let mut unknown = String::new();
     for (name, value) in fields {
-        let column = columns.iter().find(|(known, _, _)| *known == name);
-        let place = column.and_then(|(_, column, _)| {
-            let at = EVENT_FIELDS
-                .iter()
-                .position(|field| field.column == *column)?;
-            event.slots.get_mut(at)
-        });
+        let known = places.iter().find(|(known, _)| *known == name);
+        let place = known.and_then(|(_, slot)| event.slots.get_mut(*slot));
         match place {
             Some(place) => *place = Some(value),
             None => push_pair(&mut unknown, &name, &value),
