@@ -8,6 +8,7 @@ mod convert;
 mod figures;
 mod machine;
 mod measured;
+mod profile;
 mod receive;
 mod report;
 
@@ -37,16 +38,17 @@ const QUICK: Effort = Effort {
     build: true,
 };
 
-/// `bench receive|convert [--quick] [--rounds N] [--seconds S] [--no-build]`.
+/// `bench receive|convert|profile [--quick] [--rounds N] [--seconds S] [--no-build]`.
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     let Some((name, rest)) = arguments.split_first() else {
-        bail!("bench receive or bench convert");
+        bail!("bench receive, bench convert or bench profile");
     };
     let effort = effort(rest)?;
     match name.as_str() {
         "receive" => receive::run(root, effort),
         "convert" => convert::run(root, effort),
-        _ => bail!("there is no benchmark {name}; there are receive and convert"),
+        "profile" => profile::run(root, effort),
+        _ => bail!("there is no benchmark {name}; there are receive, convert and profile"),
     }
 }
 

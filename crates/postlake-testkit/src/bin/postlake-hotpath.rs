@@ -1,0 +1,147 @@
+//! Receiving and decoding without lake and SQL: what `cargo xtask bench profile` builds twice, once as
+//! the release profile says and once with every optimisation there is, to see what the profile costs.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program for xtask to read"
+)]
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, anyhow, bail};
+use object_store::local::LocalFileSystem;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+use postlake_event::csv::write_rows;
+use postlake_event::decode::{BatchInput, Decoded, Decoder, Stream};
+use postlake_event::schema::Table;
+use postlake_raw::RawStore;
+use postlake_raw::clock::{Clock as _, SystemClock};
+use postlake_receiver::{Config, Receiver, serve};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// Bytes of a file that become one set of rows, as `postlake convert` reads them.
+const CHUNK_BYTES: usize = 4 << 20;
+const NANOS_PER_SECOND: f64 = 1e9;
+
+const PARTS: &str = "\
+postlake-hotpath receive DIR    takes webhooks and makes them durable below DIR, until it is killed
+postlake-hotpath decode FILE    decodes a file of bodies, writes Parquet and CSV to nowhere, tells the core seconds";
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let ended = match words.as_slice() {
+        [part, path] if part == "receive" => receive(Path::new(path)),
+        [part, path] if part == "decode" => decode(Path::new(path)),
+        _ => Err(anyhow!("{PARTS}")),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("postlake-hotpath: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[tokio::main]
+async fn receive(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).context("create the folder")?;
+    let disk = LocalFileSystem::new_with_prefix(folder).context("open the folder")?;
+    let store = RawStore::new(Arc::new(disk.with_fsync(true)));
+    let clock = Arc::new(SystemClock);
+    let receiver = Receiver::start(Config::default(), store, clock, Arc::new(|_key| {}))
+        .map_err(|faults| anyhow!("the defaults are not right: {faults:?}"))?;
+    let listener = TcpListener::bind(("127.0.0.1", 0))
+        .await
+        .context("bind a port")?;
+    let address = listener.local_addr().context("read the address")?;
+    println!("http://{address}/");
+    io::stdout().flush().context("print the address")?;
+    serve(listener, receiver, CancellationToken::new())
+        .await
+        .context("serve")
+}
+
+fn decode(file: &Path) -> Result<()> {
+    let text = fs::read(file).with_context(|| format!("read {}", file.display()))?;
+    let started = core_seconds()?;
+    let parts = rows(&text)?;
+    let decoded = core_seconds()?;
+    let level = ZstdLevel::try_new(1).context("a level of zstd")?;
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(level))
+        .build();
+    let mut parquet = ArrowWriter::try_new(io::sink(), Table::Events.schema(), Some(properties))
+        .context("open a parquet file")?;
+    for part in &parts {
+        parquet.write(&part.events).context("write parquet")?;
+    }
+    parquet.close().context("write parquet")?;
+    let packed = core_seconds()?;
+    for part in &parts {
+        write_rows(&part.events, &mut io::sink()).context("write csv")?;
+    }
+    let written = core_seconds()?;
+    let events: usize = parts.iter().map(|part| part.events.num_rows()).sum();
+    println!(
+        "{}",
+        json!({
+            "events": events,
+            "bytes": text.len(),
+            "decode_seconds": decoded - started,
+            "parquet_seconds": packed - decoded,
+            "csv_seconds": written - packed,
+        })
+    );
+    Ok(())
+}
+
+fn rows(text: &[u8]) -> Result<Vec<Decoded>> {
+    let mut decoder = Decoder::new();
+    let mut stream = Stream::default();
+    let (mut parts, mut rest) = (Vec::new(), text);
+    loop {
+        let (chunk, ended) = match rest.get(..CHUNK_BYTES) {
+            Some(chunk) => (chunk, false),
+            None => (rest, true),
+        };
+        let input = BatchInput {
+            source: "bench",
+            received_at: SystemClock.now(),
+            batch_id: None,
+            content_encoding: None,
+            body: chunk,
+            stream: "bench",
+            segment: 0,
+            batch_index: 0,
+        };
+        let (consumed, counts) = decoder.decode_part(&input, &mut stream, ended);
+        if counts.rejects > 0 {
+            bail!("{} items of the file cannot be decoded", counts.rejects);
+        }
+        parts.push(decoder.finish().context("build the rows")?);
+        if ended {
+            return Ok(parts);
+        }
+        rest = rest.get(consumed..).unwrap_or_default();
+    }
+}
+
+/// What this thread has had of a core.
+fn core_seconds() -> Result<f64> {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").context("read the time used")?;
+    let nanos = text
+        .split(' ')
+        .next()
+        .and_then(|word| word.parse::<f64>().ok());
+    Ok(nanos.context("understand the time used")? / NANOS_PER_SECOND)
+}
