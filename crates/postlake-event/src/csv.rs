@@ -105,8 +105,9 @@ fn push_time(line: &mut String, micros: i64) {
     );
 }
 
-/// Text is quoted if it is empty or holds anything that a reader could take for structure.
-fn push_text(line: &mut String, text: &str) {
+/// Appends a field. It is quoted if it is empty or holds anything that a reader could take for
+/// structure; null is no field at all, so append nothing for it.
+pub fn push_text(line: &mut String, text: &str) {
     let plain = !text.is_empty()
         && !text.starts_with(' ')
         && !text.ends_with(' ')

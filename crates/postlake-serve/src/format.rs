@@ -1,7 +1,7 @@
 //! Record batches as table, CSV, JSON, NDJSON or Parquet.
 //!
-//! The same rows in every format: times are RFC 3339 in UTC, missing values are empty in CSV, `null` in
-//! JSON and `NULL` in tables. Columns of the same name are told apart by a number, since JSON objects and
+//! The same rows in every format: times are RFC 3339 in UTC; missing values are empty in CSV, where empty
+//! text is `""`, `null` in JSON and `NULL` in tables. Columns of the same name are told apart by a number, since JSON objects and
 //! Parquet files cannot hold two of a name.
 
 mod columns;
@@ -11,8 +11,7 @@ use std::io;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::csv::WriterBuilder as CsvBuilder;
+use arrow::array::{Array as _, AsArray as _, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow::json::writer::{JsonArray, LineDelimited, Writer as JsonWriter, WriterBuilder};
@@ -21,6 +20,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
+use postlake_event::csv::push_text;
 
 /// How rows are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -164,7 +164,7 @@ type Output<'a> = &'a mut (dyn io::Write + Send);
 
 enum Encoder<'a> {
     Table(Output<'a>, Vec<RecordBatch>),
-    Csv(Box<arrow::csv::Writer<Output<'a>>>),
+    Csv(Output<'a>),
     Json(Box<JsonWriter<Output<'a>, JsonArray>>),
     Ndjson(Box<JsonWriter<Output<'a>, LineDelimited>>),
     Parquet(Box<ArrowWriter<Output<'a>>>),
@@ -186,9 +186,8 @@ impl<'a> Writer<'a> {
         let encoder = match format {
             Format::Table => Encoder::Table(out, Vec::new()),
             Format::Csv => {
-                let mut csv = CsvBuilder::new().with_header(true).build(out);
-                csv.write(&RecordBatch::new_empty(columns::flat_schema(&names)))?;
-                Encoder::Csv(Box::new(csv))
+                write_csv_header(&names, out)?;
+                Encoder::Csv(out)
             }
             Format::Json => Encoder::Json(Box::new(json_builder().build(out))),
             Format::Ndjson => Encoder::Ndjson(Box::new(json_builder().build(out))),
@@ -210,7 +209,7 @@ impl<'a> Writer<'a> {
         let batch = columns::renamed(batch, &self.names)?;
         match &mut self.encoder {
             Encoder::Table(_, held) => held.push(columns::as_shown_text(&batch)?),
-            Encoder::Csv(csv) => csv.write(&columns::flat(&batch)?)?,
+            Encoder::Csv(out) => write_csv_rows(&columns::as_text(&batch)?, *out)?,
             Encoder::Json(json) => json.write(&batch)?,
             Encoder::Ndjson(json) => json.write(&batch)?,
             Encoder::Parquet(parquet) => parquet.write(&batch)?,
@@ -231,7 +230,7 @@ impl<'a> Writer<'a> {
                 writeln!(out, "{table}")?;
                 out.flush()?;
             }
-            Encoder::Csv(csv) => csv.into_inner().flush()?,
+            Encoder::Csv(out) => out.flush()?,
             Encoder::Json(mut json) => {
                 json.finish()?;
                 let out = json.into_inner();
@@ -246,6 +245,40 @@ impl<'a> Writer<'a> {
         }
         Ok(())
     }
+}
+
+fn write_csv_header(schema: &SchemaRef, out: Output<'_>) -> io::Result<()> {
+    let mut line = String::new();
+    for (index, field) in schema.fields().iter().enumerate() {
+        if index > 0 {
+            line.push(',');
+        }
+        push_text(&mut line, field.name());
+    }
+    line.push('\n');
+    out.write_all(line.as_bytes())
+}
+
+/// Lines of columns that are text already. A missing value is nothing, empty text is `""`.
+fn write_csv_rows(batch: &RecordBatch, out: Output<'_>) -> io::Result<()> {
+    let columns: Vec<_> = batch
+        .columns()
+        .iter()
+        .map(|column| column.as_string::<i32>())
+        .collect();
+    let mut lines = String::new();
+    for row in 0..batch.num_rows() {
+        for (index, column) in columns.iter().enumerate() {
+            if index > 0 {
+                lines.push(',');
+            }
+            if column.is_valid(row) {
+                push_text(&mut lines, column.value(row));
+            }
+        }
+        lines.push('\n');
+    }
+    out.write_all(lines.as_bytes())
 }
 
 pub(crate) fn json_builder() -> WriterBuilder {

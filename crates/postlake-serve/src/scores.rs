@@ -66,6 +66,20 @@ impl ScoreRow {
     }
 }
 
+/// A score with one decimal, cut and not rounded: 79.96 reads 79.9, since 80.0 would be another band.
+pub fn shown(score: f64) -> String {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "scores have three decimals and end at 100"
+    )]
+    let thousandths = (score * 1000.0).round() as i64;
+    format!(
+        "{}.{}",
+        thousandths / 1000,
+        (thousandths % 1000 / 100).abs()
+    )
+}
+
 /// One score of a subject's history.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub(crate) struct TrendPoint {

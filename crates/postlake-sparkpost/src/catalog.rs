@@ -216,18 +216,26 @@ impl FromStr for EventType {
     }
 }
 
-/// `, did you mean ...` when some type contains the text or is contained in it.
+/// Below this likeness (0 to 1) a guess would be noise.
+const LIKE_ENOUGH: f64 = 0.6;
+
+/// `, did you mean ...`: the types that contain the text, are contained in it, or look like it.
 fn suggestion(name: &str) -> String {
     let name = name.to_ascii_lowercase().replace('-', "_");
     if name.len() < 3 {
         return String::new();
     }
-    let near: Vec<&str> = EventType::ALL
+    let likeness = |known: &str| match known.contains(&name) || name.contains(known) {
+        true => 1.0,
+        false => strsim::normalized_damerau_levenshtein(known, &name),
+    };
+    let mut near: Vec<(f64, &str)> = EventType::ALL
         .iter()
-        .map(|known| known.name())
-        .filter(|known| known.contains(&name) || name.contains(known))
-        .take(3)
+        .map(|known| (likeness(known.name()), known.name()))
+        .filter(|(likeness, _)| *likeness >= LIKE_ENOUGH)
         .collect();
+    near.sort_by(|one, two| two.0.total_cmp(&one.0));
+    let near: Vec<_> = near.into_iter().map(|(_, name)| name).take(3).collect();
     if near.is_empty() {
         String::new()
     } else {

@@ -44,6 +44,12 @@ pub(crate) enum Command {
     Scores(ScoresArgs),
     /// Turn files of SparkPost JSON into csv, parquet or ndjson, without a server.
     Convert(ConvertArgs),
+    /// Read the configuration, say every fault and what is in force.
+    Check(CheckArgs),
+    /// Print a script that completes this program's arguments in a shell.
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write the pages of all commands into a directory.
+    Man(ManArgs),
 }
 
 /// Where the data lies.
@@ -86,6 +92,9 @@ pub(crate) struct ServeArgs {
     /// Address for API and page [default: 127.0.0.1:8080].
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) read_listen: Option<SocketAddr>,
+    /// Address for metrics, health and status; loopback only [default: 127.0.0.1:8026].
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) admin_listen: Option<SocketAddr>,
 }
 
 #[derive(Debug, Args)]
@@ -203,7 +212,7 @@ pub(crate) enum ConvertTable {
 
 #[derive(Debug, Args)]
 pub(crate) struct ConvertArgs {
-    /// Files of SparkPost JSON: webhook bodies, one or many one after the other; `-` is stdin.
+    /// Files of SparkPost JSON, gzipped or not: webhook bodies, one or many one after the other; `-` is stdin.
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
     /// What to write.
@@ -215,6 +224,36 @@ pub(crate) struct ConvertArgs {
     /// Where to [default: stdout].
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  postlake completions bash > ~/.local/share/bash-completion/completions/postlake
+  postlake completions fish > ~/.config/fish/completions/postlake.fish")]
+pub(crate) struct CompletionsArgs {
+    /// Which shell.
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  postlake man | man -l -
+  postlake man --dir /usr/local/share/man/man1")]
+pub(crate) struct ManArgs {
+    /// Write a page for every command into this directory.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
 }
 
 /// `30s`, `5m`, `2h`, or seconds.
@@ -231,6 +270,9 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
         "s" => Ok(Duration::from_secs(number)),
         "m" => Ok(Duration::from_secs(number.saturating_mul(60))),
         "h" => Ok(Duration::from_secs(number.saturating_mul(3600))),
-        _ => Err(format!("`{unit}` is not a unit of time; use ms, s, m or h")),
+        unit => Err(format!(
+            "`{}` is not a unit of time; use ms, s, m or h",
+            unit.trim()
+        )),
     }
 }

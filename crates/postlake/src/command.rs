@@ -1,5 +1,7 @@
 //! The commands: thin, each calls what a library crate offers.
 
+mod check;
+mod completions;
 mod convert;
 mod demo;
 mod load;
@@ -27,6 +29,9 @@ pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Query(arguments) => block_on(query::run(arguments)),
         Command::Scores(arguments) => block_on(scores::run(arguments)),
         Command::Convert(arguments) => convert::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Completions(arguments) => completions::completions(&arguments),
+        Command::Man(arguments) => completions::man(&arguments),
     }
 }
 

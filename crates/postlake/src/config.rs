@@ -3,7 +3,9 @@
 //! Reading is in two steps: the raw form mirrors the file and refuses unknown keys, the checked form
 //! ([`Settings`]) is what the code uses. All faults are reported at once, each with its key.
 
-use std::fmt;
+mod effective;
+mod faults;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,6 +18,8 @@ use serde::Deserialize;
 
 use crate::cli::{DataArgs, parse_duration};
 use crate::exit::{Exit, Failure};
+pub(crate) use effective::{Effective, effective};
+pub(crate) use faults::Faults;
 
 const DEFAULT_FILE: &str = "postlake.toml";
 
@@ -32,6 +36,7 @@ const KNOWN_KEYS: &[(&str, &[&str])] = &[
         ],
     ),
     ("read", &["listen"]),
+    ("admin", &["listen"]),
     ("load", &["interval"]),
 ];
 
@@ -44,6 +49,7 @@ pub(crate) struct Settings {
     pub(crate) ingest_listen: SocketAddr,
     pub(crate) receiver: postlake_receiver::Config,
     pub(crate) read_listen: SocketAddr,
+    pub(crate) admin_listen: SocketAddr,
     pub(crate) load_interval: Duration,
     pub(crate) sinks: Vec<SinkSettings>,
 }
@@ -72,6 +78,7 @@ pub(crate) struct Flags {
     pub(crate) file: Option<PathBuf>,
     pub(crate) ingest_listen: Option<SocketAddr>,
     pub(crate) read_listen: Option<SocketAddr>,
+    pub(crate) admin_listen: Option<SocketAddr>,
 }
 
 impl From<&DataArgs> for Flags {
@@ -90,14 +97,24 @@ impl Settings {
     /// # Errors
     /// All faults that there are, each with its key.
     pub(crate) fn read(flags: &Flags) -> Result<Settings, Failure> {
-        let figment = sources(flags)?;
-        let mut faults = Faults::default();
-        unknown_keys(&figment, &mut faults);
-        let settings = checked(&figment, flags, &mut faults);
-        match settings {
-            Some(settings) if faults.0.is_empty() => Ok(settings),
-            _ => Err(Failure::new(Exit::Config, faults.to_string())),
+        match Settings::try_read(flags)? {
+            Ok(settings) => Ok(settings),
+            Err(faults) => Err(Failure::new(Exit::Config, faults.to_string())),
         }
+    }
+
+    /// As [`Settings::read`], with the faults one by one.
+    ///
+    /// # Errors
+    /// When the file that was named does not exist.
+    pub(crate) fn try_read(flags: &Flags) -> Result<Result<Settings, Faults>, Failure> {
+        let figment = sources(flags)?;
+        let mut faults = Faults::of(&figment);
+        unknown_keys(&figment, &mut faults);
+        Ok(match checked(&figment, flags, &mut faults) {
+            Some(settings) if faults.is_empty() => Ok(settings),
+            _ => Err(faults),
+        })
     }
 }
 
@@ -121,46 +138,6 @@ fn sources(flags: &Flags) -> Result<Figment, Failure> {
     Ok(figment.merge(environment))
 }
 
-#[derive(Default)]
-struct Faults(Vec<String>);
-
-impl Faults {
-    fn add(&mut self, key: &str, message: impl fmt::Display) {
-        self.0.push(format!("{key}: {message}"));
-    }
-
-    /// The value under `key`, or the default when there is none.
-    fn value<'a, T: Deserialize<'a>>(
-        &mut self,
-        figment: &Figment,
-        key: &str,
-        default: T,
-    ) -> Option<T> {
-        if figment.find_value(key).is_err() {
-            return Some(default);
-        }
-        match figment.extract_inner(key) {
-            Ok(value) => Some(value),
-            Err(error) => {
-                for error in error {
-                    self.add(key, error.kind);
-                }
-                None
-            }
-        }
-    }
-}
-
-impl fmt::Display for Faults {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("the configuration is not right:")?;
-        for fault in &self.0 {
-            write!(formatter, "\n  {fault}")?;
-        }
-        Ok(())
-    }
-}
-
 fn unknown_keys(figment: &Figment, faults: &mut Faults) {
     let top: Dict = match figment.extract() {
         Ok(top) => top,
@@ -171,21 +148,26 @@ fn unknown_keys(figment: &Figment, faults: &mut Faults) {
             return;
         }
     };
+    let sections: Vec<_> = KNOWN_KEYS
+        .iter()
+        .map(|(name, _)| (*name).to_owned())
+        .collect();
     for (section, value) in &top {
         if section == "sinks" {
             continue;
         }
         let Some((_, known)) = KNOWN_KEYS.iter().find(|(name, _)| name == section) else {
-            faults.add(section, "there is no such section");
+            faults.unknown(section, "section", &sections);
             continue;
         };
         let Value::Dict(_, keys) = value else {
             faults.add(section, "must be a section");
             continue;
         };
+        let full = |key: &str| format!("{section}.{key}");
+        let names: Vec<_> = known.iter().map(|key| full(key)).collect();
         for key in keys.keys().filter(|key| !known.contains(&key.as_str())) {
-            let message = format!("there is no such key; known are {}", known.join(", "));
-            faults.add(&format!("{section}.{key}"), message);
+            faults.unknown(&full(key), "key", &names);
         }
     }
 }
@@ -202,6 +184,7 @@ fn checked(figment: &Figment, flags: &Flags, faults: &mut Faults) -> Option<Sett
     });
     let ingest_listen = address(figment, "ingest.listen", "127.0.0.1:8025", faults);
     let read_listen = address(figment, "read.listen", "127.0.0.1:8080", faults);
+    let admin_listen = address(figment, "admin.listen", "127.0.0.1:8026", faults);
     let receiver = receiver(figment, faults);
     let load_interval = duration(figment, "load.interval", Duration::from_secs(2), faults);
     let sinks = sinks(figment, faults);
@@ -212,6 +195,7 @@ fn checked(figment: &Figment, flags: &Flags, faults: &mut Faults) -> Option<Sett
         ingest_listen: flags.ingest_listen.or(ingest_listen)?,
         receiver: receiver?,
         read_listen: flags.read_listen.or(read_listen)?,
+        admin_listen: flags.admin_listen.or(admin_listen)?,
         load_interval: load_interval?,
         sinks: sinks?,
     })

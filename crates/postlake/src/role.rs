@@ -8,4 +8,5 @@ mod read;
 mod receive;
 mod supervise;
 
+pub(crate) use exposure::exposure_faults;
 pub(crate) use read::run_read_process;

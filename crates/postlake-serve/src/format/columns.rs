@@ -55,31 +55,19 @@ pub(super) fn renamed(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordB
     )
 }
 
-/// The columns as CSV takes them: nested and binary values as text.
-pub(super) fn flat(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+/// Every value as text, nulls as nulls.
+pub(super) fn as_text(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     let columns = batch
         .columns()
         .iter()
-        .map(|column| {
-            if is_flat(column.data_type()) {
-                Ok(Arc::clone(column))
-            } else {
-                text_of(column, None, |text| text.to_owned())
-            }
-        })
+        .map(|column| text_of(column, None, str::to_owned))
         .collect::<Result<Vec<_>, _>>()?;
-    rebuilt(batch, flat_schema(&batch.schema()), columns)
-}
-
-/// The schema of [`flat`].
-pub(super) fn flat_schema(schema: &Schema) -> SchemaRef {
-    with_types(schema, |data_type| {
-        if is_flat(data_type) {
-            data_type.clone()
-        } else {
-            DataType::Utf8
-        }
-    })
+    let fields = batch.schema().fields().clone();
+    let fields: Fields = fields
+        .iter()
+        .map(|field| Field::new(field.name(), DataType::Utf8, true))
+        .collect();
+    rebuilt(batch, Arc::new(Schema::new(fields)), columns)
 }
 
 /// Every value as the text that a terminal may get.
@@ -98,20 +86,6 @@ pub(super) fn shown_schema(schema: &Schema) -> SchemaRef {
         .fields()
         .iter()
         .map(|field| Field::new(visible(field.name()), DataType::Utf8, true))
-        .collect();
-    Arc::new(Schema::new(fields))
-}
-
-fn with_types(schema: &Schema, data_type: impl Fn(&DataType) -> DataType) -> SchemaRef {
-    let fields: Fields = schema
-        .fields()
-        .iter()
-        .map(|field| {
-            field
-                .as_ref()
-                .clone()
-                .with_data_type(data_type(field.data_type()))
-        })
         .collect();
     Arc::new(Schema::new(fields))
 }
@@ -141,20 +115,4 @@ fn text_of(
         }
     }
     Ok(Arc::new(text.finish()))
-}
-
-fn is_flat(data_type: &DataType) -> bool {
-    match data_type {
-        DataType::Dictionary(_, values) => is_flat(values),
-        other => {
-            !other.is_nested()
-                && !matches!(
-                    other,
-                    DataType::Binary
-                        | DataType::LargeBinary
-                        | DataType::BinaryView
-                        | DataType::FixedSizeBinary(_)
-                )
-        }
-    }
 }

@@ -64,7 +64,7 @@ fn the_text_formats_hold_the_same_rows() {
         text(&batch, Format::Csv),
         "text,id,score,at,yes\n\
          \"a,\"\"b\"\"\r\nc\u{1b}[31m\",9007199254740993,75.317,2021-03-23T08:31:28.999Z,true\n\
-         ,,,,\n"
+         \"\",,,,\n"
     );
     assert_eq!(
         text(&batch, Format::Json),

@@ -5,9 +5,9 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use postlake_event::health::Band;
 
 use super::chart::{Bar, Trend, bars};
-use super::words::{machine, milliseconds, moment, per_cent, score, size, span, thousands};
+use super::words::{machine, milliseconds, moment, per_cent, size, span, thousands};
 use crate::look::{Look, Subject};
-use crate::scores::ScoreRow;
+use crate::scores::{ScoreRow, shown as score};
 use crate::subject::Subaccount;
 use crate::summary::{Books, Summary};
 use crate::visible::visible;

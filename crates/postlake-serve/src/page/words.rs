@@ -43,20 +43,6 @@ pub(super) fn per_cent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
 }
 
-/// A score with one decimal, cut and not rounded: 79.96 reads 79.9, since 80.0 would be another band.
-pub(super) fn score(score: f64) -> String {
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "scores have three decimals and end at 100"
-    )]
-    let thousandths = (score * 1000.0).round() as i64;
-    format!(
-        "{}.{}",
-        thousandths / 1000,
-        (thousandths % 1000 / 100).abs()
-    )
-}
-
 /// A duration in its two largest units at most: `8 s`, `3 min`, `2 h 5 min`, `4 d`.
 pub(super) fn span(length: TimeDelta) -> String {
     let seconds = length.num_seconds().max(0);
@@ -104,15 +90,6 @@ mod tests {
         assert_eq!(size(999), "999 B");
         assert_eq!(size(350_400), "350.4 kB");
         assert_eq!(per_cent(0.0325), "3.2 %");
-        for (value, words) in [
-            (79.96, "79.9"),
-            (54.999, "54.9"),
-            (64.1, "64.1"),
-            (100.0, "100.0"),
-            (0.0, "0.0"),
-        ] {
-            assert_eq!(score(value), words);
-        }
         let spans = [
             (-5, "0 s"),
             (59, "59 s"),

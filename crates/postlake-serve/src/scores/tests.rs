@@ -123,3 +123,16 @@ async fn an_empty_lake_has_no_scores() {
     let engine = Memory::empty().engine(SqlLimits::remote());
     assert_eq!(latest(&engine).await.unwrap(), []);
 }
+
+#[test]
+fn scores_are_cut_and_not_rounded_into_another_band() {
+    for (value, words) in [
+        (79.96, "79.9"),
+        (54.999, "54.9"),
+        (64.1, "64.1"),
+        (100.0, "100.0"),
+        (0.0, "0.0"),
+    ] {
+        assert_eq!(shown(value), words);
+    }
+}

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
+use flate2::read::MultiGzDecoder;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
@@ -25,6 +26,9 @@ const CHUNK_BYTES: usize = 4 << 20;
 
 /// Longest single item; a longer one ends the conversion rather than filling the memory.
 const MAX_ITEM_BYTES: usize = 64 << 20;
+
+/// What a gzip file begins with (RFC 1952).
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// Rejects that are told one by one.
 const TOLD_REJECTS: u64 = 10;
@@ -93,11 +97,12 @@ impl Conversion {
     fn file(&mut self, path: &Path) -> Result<(), Failure> {
         let name = path.display().to_string();
         let failed = |source| Failure::caused(Exit::Io, format!("read {name}"), source);
-        let mut input: Box<dyn Read> = if path == Path::new("-") {
+        let input: Box<dyn Read> = if path == Path::new("-") {
             Box::new(io::stdin())
         } else {
             Box::new(File::open(path).map_err(failed)?)
         };
+        let mut input = unpacked(input).map_err(failed)?;
         let mut buffer = Vec::with_capacity(CHUNK_BYTES);
         let mut stream = Stream::default();
         loop {
@@ -200,6 +205,23 @@ impl Conversion {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// The input, decompressed if it begins like gzip. Places in it count decompressed bytes then.
+fn unpacked(mut input: Box<dyn Read>) -> io::Result<Box<dyn Read>> {
+    let mut start = Vec::with_capacity(GZIP_MAGIC.len());
+    #[expect(clippy::disallowed_methods, reason = "the reader is cut by take")]
+    (&mut input)
+        .take(GZIP_MAGIC.len() as u64)
+        .read_to_end(&mut start)?;
+    let is_gzip = start == GZIP_MAGIC;
+    let whole = io::Cursor::new(start).chain(input);
+    Ok(if is_gzip {
+        // A file may hold several members one after the other, as logs that were appended to do.
+        Box::new(MultiGzDecoder::new(whole))
+    } else {
+        Box::new(whole)
+    })
 }
 
 /// Reads up to `more` bytes behind what the buffer holds. True at the end of the input.

@@ -90,6 +90,7 @@ fn settings(arguments: &DemoArgs, place: &Place) -> Result<Settings, Failure> {
         data: Some(place.text()),
         ingest_listen: Some(listen(arguments.ingest_listen, 8025)?),
         read_listen: Some(listen(arguments.read_listen, 8080)?),
+        admin_listen: Some(listen(None, 8026)?),
         file: None,
     };
     Settings::read(&flags)
@@ -266,8 +267,10 @@ async fn conclude(
     }
     if let Some(row) = worst.first() {
         print(&format!(
-            "worst Health Score: {} with {:.1}, {}",
-            row.subject, row.score, row.verdict
+            "worst Health Score: {} with {}, {}",
+            row.subject,
+            scores::shown(row.score),
+            row.verdict
         ))?;
     }
     let equal = rows.iter().all(|(_, sent, found)| sent == found);

@@ -14,6 +14,7 @@ pub(crate) async fn run(arguments: ServeArgs) -> Result<ExitCode, Failure> {
     let flags = Flags {
         ingest_listen: arguments.ingest_listen,
         read_listen: arguments.read_listen,
+        admin_listen: arguments.admin_listen,
         ..Flags::from(&arguments.data)
     };
     let settings = Settings::read(&flags)?;

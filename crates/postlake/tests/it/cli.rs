@@ -38,8 +38,17 @@ fn run(place: &Place, arguments: &[&str]) -> Outcome {
     Running::start(&mut place.command(arguments)).wait()
 }
 
-const COMMANDS: [&str; 7] = [
-    "serve", "demo", "trigger", "load", "query", "scores", "convert",
+const COMMANDS: [&str; 10] = [
+    "serve",
+    "demo",
+    "trigger",
+    "load",
+    "query",
+    "scores",
+    "convert",
+    "check",
+    "completions",
+    "man",
 ];
 
 #[test]
@@ -110,6 +119,54 @@ fn faults_of_the_configuration_are_told_all_at_once_and_end_with_78() {
     let unknown = Running::start(&mut unknown).wait();
     assert_eq!(unknown.code, Some(78));
     check("config-unknown-variable", &place, &unknown);
+}
+
+#[test]
+fn check_says_what_is_in_force_and_where_it_comes_from() {
+    let place = Place::local(PROGRAM);
+    fs::write(
+        place.home().join("postlake.toml"),
+        "[ingest]\nmax_body_bytes = 1048576\n\n[load]\ninterval = \"5s\"\n",
+    )
+    .unwrap();
+    let mut command = place.command(&["check", "--data", "lake-here"]);
+    command.env("POSTLAKE_READ__LISTEN", "127.0.0.1:9090");
+    command.env("POSTLAKE_INGEST_LISTEN", "127.0.0.1:9091");
+    let right = Running::start(&mut command).wait().success();
+    check("check-right", &place, &right);
+
+    let mut command = place.command(&["check"]);
+    command.env("POSTLAKE_ADMIN__LISTEN", "0.0.0.0:8026");
+    let exposed = Running::start(&mut command).wait();
+    assert_eq!(exposed.code, Some(78));
+    check("check-exposed", &place, &exposed);
+
+    let json = run(&place, &["check", "--json"]).success().text();
+    let report: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(report["ok"], true);
+    let mut values = report["values"].as_array().unwrap().iter();
+    let load = values
+        .find(|value| value["key"] == "load.interval")
+        .unwrap();
+    assert_eq!(load["from"], "postlake.toml");
+}
+
+#[test]
+fn completions_and_manual_pages_know_every_command() {
+    let place = Place::local(PROGRAM);
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let script = run(&place, &["completions", shell]).success().text();
+        for command in COMMANDS {
+            assert!(script.contains(command), "{shell}: {command}");
+        }
+    }
+    let page = run(&place, &["man"]).success().text();
+    assert!(page.contains(".TH postlake 1"), "{page}");
+    run(&place, &["man", "--dir", "pages"]).success();
+    for command in COMMANDS {
+        let page = place.home().join(format!("pages/postlake-{command}.1"));
+        assert!(fs::read_to_string(page).unwrap().contains(command));
+    }
 }
 
 #[test]

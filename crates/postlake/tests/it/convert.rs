@@ -176,3 +176,47 @@ fn a_file_may_be_cut_anywhere() {
         assert_eq!(outcome.code, code, "cut at {cut}: {}", outcome.stderr);
     }
 }
+
+#[test]
+fn gzip_is_opened_from_files_and_from_a_pipe() {
+    let place = Place::local(PROGRAM);
+    let plain = fixtures::read(EVENTS);
+    let expected = convert(
+        &place,
+        &["--to", "csv", fixtures::path(EVENTS).to_str().unwrap()],
+    );
+    let packed = gzip(&plain);
+    fs::write(place.home().join("events.json.gz"), &packed).unwrap();
+    let from_file = convert(&place, &["--to", "csv", "events.json.gz"]).success();
+    assert_eq!(
+        keys_of_csv(&from_file.text()),
+        keys_of_csv(&expected.text())
+    );
+
+    // Two members one after the other are two bodies.
+    let twice = [packed.clone(), packed.clone()].concat();
+    let mut command = place.command(&["convert", "--to", "csv", "-"]);
+    let from_pipe = Running::start_with_input(&mut command, twice)
+        .wait()
+        .success();
+    assert_eq!(
+        from_pipe.text().lines().count() - 1,
+        2 * (expected.text().lines().count() - 1)
+    );
+
+    // Half a file is not taken for a whole one.
+    fs::write(
+        place.home().join("half.json.gz"),
+        &packed[..packed.len() / 2],
+    )
+    .unwrap();
+    let half = convert(&place, &["--to", "csv", "half.json.gz"]);
+    assert_eq!(half.code, Some(74), "{}", half.stderr);
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    use std::io::Write as _;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}

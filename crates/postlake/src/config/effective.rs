@@ -1,0 +1,218 @@
+//! What is in force, key by key, and who said so.
+
+use figment::Figment;
+use figment::value::{Num, Value};
+use serde::Serialize;
+
+use super::faults::{is_from_environment, leaves, variable};
+use super::{DEFAULT_FILE, Flags, Settings, sources};
+use crate::exit::Failure;
+
+/// Words in the last part of a key that mean that its value is not shown.
+const SECRET_WORDS: [&str; 5] = ["password", "secret", "token", "value", "key"];
+
+/// A key, what is in force for it, and where that comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Effective {
+    /// The full key.
+    pub(crate) key: String,
+    /// The value as text; secrets masked.
+    pub(crate) value: String,
+    /// `default`, `flag`, a file or a variable.
+    pub(crate) from: String,
+}
+
+/// All keys with their values, for people: secrets are masked.
+///
+/// # Errors
+/// When the file that was named does not exist.
+pub(crate) fn effective(flags: &Flags, settings: &Settings) -> Result<Vec<Effective>, Failure> {
+    let figment = sources(flags)?;
+    let origin = Origin {
+        figment: &figment,
+        file: flags
+            .file
+            .as_ref()
+            .map_or(DEFAULT_FILE.to_owned(), |file| file.display().to_string()),
+    };
+    let mut all: Vec<Effective> = known(settings, flags)
+        .into_iter()
+        .map(|(key, value, flagged)| Effective {
+            from: origin.of(key, flagged),
+            key: key.to_owned(),
+            value,
+        })
+        .collect();
+    for (key, value) in leaves(&figment) {
+        if !all.iter().any(|known| known.key == key) {
+            all.push(Effective {
+                from: origin.of(&key, false),
+                value: shown(&key, &value),
+                key,
+            });
+        }
+    }
+    if !all.iter().any(|known| known.key.starts_with("sinks")) {
+        all.extend(sinks(settings));
+    }
+    Ok(all)
+}
+
+struct Origin<'a> {
+    figment: &'a Figment,
+    file: String,
+}
+
+impl Origin<'_> {
+    fn of(&self, key: &str, flagged: bool) -> String {
+        if flagged {
+            "flag".to_owned()
+        } else if self.figment.find_value(key).is_err() {
+            "default".to_owned()
+        } else if is_from_environment(self.figment, key) {
+            variable(key)
+        } else {
+            self.file.clone()
+        }
+    }
+}
+
+/// The keys that have a value in any case.
+fn known(settings: &Settings, flags: &Flags) -> Vec<(&'static str, String, bool)> {
+    let receiver = &settings.receiver;
+    vec![
+        ("store.url", settings.data.to_string(), flags.data.is_some()),
+        (
+            "ingest.listen",
+            settings.ingest_listen.to_string(),
+            flags.ingest_listen.is_some(),
+        ),
+        (
+            "ingest.max_body_bytes",
+            receiver.max_body_bytes.to_string(),
+            false,
+        ),
+        (
+            "ingest.max_inflight_bytes",
+            receiver.max_inflight_bytes.to_string(),
+            false,
+        ),
+        (
+            "ingest.commit_interval",
+            format!("{:?}", receiver.commit_interval),
+            false,
+        ),
+        (
+            "read.listen",
+            settings.read_listen.to_string(),
+            flags.read_listen.is_some(),
+        ),
+        (
+            "admin.listen",
+            settings.admin_listen.to_string(),
+            flags.admin_listen.is_some(),
+        ),
+        (
+            "load.interval",
+            format!("{:?}", settings.load_interval),
+            false,
+        ),
+    ]
+}
+
+/// The sinks that there are when nobody says so.
+fn sinks(settings: &Settings) -> Vec<Effective> {
+    let names: Vec<_> = settings
+        .sinks
+        .iter()
+        .map(|sink| sink.name.as_str())
+        .collect();
+    let value = match names.as_slice() {
+        [] => "none".to_owned(),
+        names => names.join(", "),
+    };
+    vec![Effective {
+        key: "sinks".to_owned(),
+        value,
+        from: "default".to_owned(),
+    }]
+}
+
+fn shown(key: &str, value: &Value) -> String {
+    let last = key
+        .split('.')
+        .rev()
+        .find(|part| part.parse::<usize>().is_err())
+        .unwrap_or_default();
+    let names_file = last.ends_with("_file") || last.ends_with("_files");
+    let secret = !names_file && SECRET_WORDS.iter().any(|word| last.contains(word));
+    if secret {
+        return "(not shown)".to_owned();
+    }
+    match value {
+        Value::String(_, text) if text.contains("://") => without_password(text),
+        Value::String(_, text) => text.clone(),
+        Value::Char(_, character) => character.to_string(),
+        Value::Bool(_, value) => value.to_string(),
+        Value::Num(_, number) => number_text(*number),
+        _ => "(empty)".to_owned(),
+    }
+}
+
+fn number_text(number: Num) -> String {
+    match (number.to_u128(), number.to_i128(), number.to_f64()) {
+        (Some(number), _, _) => number.to_string(),
+        (_, Some(number), _) => number.to_string(),
+        (_, _, Some(number)) => number.to_string(),
+        _ => "a number".to_owned(),
+    }
+}
+
+/// A URL without its password, which may stand in front of the host or in a parameter.
+fn without_password(text: &str) -> String {
+    match url::Url::parse(text) {
+        Ok(mut url) => {
+            if url.password().is_some() && url.set_password(Some("xxxxx")).is_err() {
+                return "(not shown)".to_owned();
+            }
+            if url.query().is_some() {
+                url.set_query(Some("xxxxx"));
+            }
+            url.to_string()
+        }
+        Err(_) => "(not shown)".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_masked_and_names_of_files_are_not() {
+        let value = |text: &str| Value::from(text.to_owned());
+        let cases = [
+            ("ingest.auth.basic.0.password", "s3cret", "(not shown)"),
+            (
+                "ingest.auth.basic.0.password_file",
+                "basic.secret",
+                "basic.secret",
+            ),
+            (
+                "ingest.auth.webhook_token_files.0",
+                "legacy.secret",
+                "legacy.secret",
+            ),
+            ("ingest.auth.headers.0.value", "s3cret", "(not shown)"),
+            ("ingest.auth.basic.0.username", "sparkpost", "sparkpost"),
+            (
+                "sinks.0.url",
+                "postgres://user:s3cret@db/x?password=s3cret",
+                "postgres://user:xxxxx@db/x?xxxxx",
+            ),
+        ];
+        for (key, text, expected) in cases {
+            assert_eq!(shown(key, &value(text)), expected, "{key}");
+        }
+    }
+}
