@@ -27,16 +27,18 @@ pub(crate) struct Tools {
 
 /// On `Ok` every tool is there; each thing that had to be installed was named with its time.
 pub(crate) fn all() -> Result<Tools> {
-    nextest::install()?;
     debian::install()?;
-    Ok(Tools {
+    let tools = Tools {
         python: python::install()?,
         chromium: program::find("chromium").context("chromium is on the search path")?,
         node: program::find("node").context("node is on the search path")?,
         node_modules: node::install()?,
         postgres: debian::postgres_folder()
             .context("PostgreSQL's programs lie under /usr/lib/postgresql")?,
-    })
+    };
+    // Last, since it is built for minutes and what is above fails at once if it fails.
+    nextest::install()?;
+    Ok(tools)
 }
 
 /// The interpreter with the engines alone, for what needs nothing else.

@@ -40,13 +40,18 @@ pub(super) fn install() -> Result<()> {
 
 /// Installs packages by name; needs root, or `sudo` without a password.
 pub(super) fn packages(names: &[&str]) -> Result<()> {
-    quiet(apt()?.args(["update", "-qq"]))?;
-    quiet(
+    // One source of many that does not answer fails the update, and the packages may still be had.
+    let updated = quiet(apt()?.args(["update", "-qq"]));
+    let installed = quiet(
         apt()?
             .args(["install", "-y", "-qq", "--no-install-recommends"])
             .args(names),
-    )?;
-    Ok(())
+    );
+    match (installed, updated) {
+        (Ok(_), _) => Ok(()),
+        (Err(error), Ok(_)) => Err(error),
+        (Err(error), Err(cause)) => bail!("{cause:#}\n{error:#}"),
+    }
 }
 
 /// The newest PostgreSQL server that Debian's packages have left here.
@@ -97,6 +102,8 @@ fn apt() -> Result<Command> {
     command
         .env("DEBIAN_FRONTEND", "noninteractive")
         .env("RUNLEVEL", "1");
+    // Another program that installs at this moment is waited for.
+    command.args(["-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=5"]);
     Ok(command)
 }
 

@@ -13,17 +13,13 @@ pub(super) fn install() -> Result<()> {
         return Ok(());
     }
     announced("cargo-nextest", || {
-        // Built in a folder of its own: its profile is not that of the workspace.
+        // Neither optimised nor able to update itself: it waits for tests, and this builds in half the
+        // time. In a folder of its own, since its profile is not that of the workspace.
         quiet(
             cargo()
-                .args([
-                    "install",
-                    "--locked",
-                    "--quiet",
-                    "cargo-nextest",
-                    "--version",
-                    VERSION,
-                ])
+                .args(["install", "--locked", "--quiet", "cargo-nextest"])
+                .args(["--version", VERSION, "--debug", "--no-default-features"])
+                .env("CARGO_PROFILE_DEV_DEBUG", "0")
                 .env_remove("CARGO_TARGET_DIR"),
         )?;
         Ok(())

@@ -21,6 +21,8 @@ pub(super) fn install() -> Result<PathBuf> {
             "--quiet",
             "--disable-pip-version-check",
             "--no-deps",
+            "--only-binary=:all:",
+            "--retries=10",
         ];
         quiet(
             Command::new(interpreter(folder))

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::keeper::{Keeper, Stop};
+use super::keeper::{Keeper, Server, Stop};
 use super::ready::{free_port, wait};
 use crate::install::Tools;
 use crate::program::quiet;
@@ -19,7 +19,7 @@ const ACCESS_KEY: &str = "postlake-test";
 const SECRET_KEY: &str = "postlake-test-secret";
 const BUCKET: &str = "postlake-test";
 const REGION: &str = "us-east-1";
-const START_LIMIT: Duration = Duration::from_secs(90);
+const START_LIMIT: Duration = Duration::from_secs(240);
 const PROBE: &str = include_str!("s3_probe.py");
 
 /// Where the store answers and who may use it.
@@ -49,8 +49,12 @@ pub(super) fn start(keeper: &mut Keeper, tools: &Tools) -> Result<Store> {
     };
     cluster.write_files()?;
     cluster.start_monitor(keeper)?;
-    cluster.start_object_server(keeper)?;
-    cluster.start_gateway(keeper, tools)?;
+    let objects = cluster.start_object_server(keeper)?;
+    if let Err(error) = cluster.start_gateway(keeper, tools) {
+        // Without the object server everything waits; then its log is what tells.
+        keeper.ensure_running(&objects)?;
+        return Err(error);
+    }
     Ok(Store {
         endpoint: format!("http://127.0.0.1:{}", cluster.gateway_port),
         bucket: BUCKET,
@@ -97,9 +101,12 @@ impl Cluster {
         })
     }
 
-    fn start_object_server(&self, keeper: &mut Keeper) -> Result<()> {
+    fn start_object_server(&self, keeper: &mut Keeper) -> Result<Server> {
         let id = random_uuid()?;
-        self.ask(keeper, &["--connect-timeout", "30", "osd", "new", &id, "0"])?;
+        self.ask(
+            keeper,
+            &["--connect-timeout", "120", "osd", "new", &id, "0"],
+        )?;
         keeper.run(
             self.command("ceph-osd")
                 .args(["-i", "0", "--mkfs", "--osd-uuid", &id]),
@@ -110,7 +117,8 @@ impl Cluster {
             &self.folder,
             Stop::Kill,
         )?;
-        keeper.ensure_running(&server)
+        keeper.ensure_running(&server)?;
+        Ok(server)
     }
 
     fn start_gateway(&self, keeper: &mut Keeper, tools: &Tools) -> Result<()> {

@@ -6,7 +6,7 @@ const QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-ru
   "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 
 (async () => {
-  const browser = await chromium.launch({ executablePath: browserPath, args: QUIET });
+  const browser = await chromium.launch({ executablePath: browserPath, args: QUIET, timeout: 120000 });
   try {
     const page = await browser.newPage();
     await page.setContent("<title>postlake</title><h1>it renders</h1>");

@@ -3,11 +3,15 @@
 //! A small shell script reads from a pipe what there is to end. The pipe closes when the keeper is
 //! dropped, and also when this process is interrupted or killed: then the script does its work.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
@@ -15,6 +19,9 @@ use crate::program::{last_lines, outcome, show};
 
 const SCRIPT: &str = include_str!("keeper.sh");
 const LOG_LINES: usize = 20;
+
+/// No program that is run to its end needs a fifth of this on a busy machine.
+const RUN_LIMIT: Duration = Duration::from_secs(240);
 
 /// How a server is told to end.
 #[derive(Debug, Clone, Copy)]
@@ -104,7 +111,8 @@ impl Keeper {
         })
     }
 
-    /// Runs a program to its end; on `Ok` this is what it wrote. It ends early if the keeper does.
+    /// Runs a program to its end; on `Ok` this is what it wrote. It ends early if the keeper does,
+    /// and it is killed at [`RUN_LIMIT`].
     pub(super) fn run(&mut self, command: &mut Command) -> Result<String> {
         let line = show(command);
         let command = command
@@ -117,10 +125,16 @@ impl Keeper {
             .with_context(|| format!("run {line}"))?;
         let process = child.id();
         self.order(&format!("stop {process} KILL"))?;
-        let output = child
-            .wait_with_output()
-            .with_context(|| format!("wait for {line}"))?;
+        let (ended, end) = mpsc::sync_channel::<()>(0);
+        let watch = thread::spawn(move || kill_unless(&end, process, RUN_LIMIT));
+        let output = child.wait_with_output();
+        drop(ended);
+        let killed = watch.join().unwrap_or(false);
+        let output = output.with_context(|| format!("wait for {line}"))?;
         self.order(&format!("done {process}"))?;
+        if killed {
+            bail!("{line}: not done after {} s", RUN_LIMIT.as_secs());
+        }
         outcome(&line, &output)
     }
 
@@ -166,13 +180,26 @@ impl Drop for Keeper {
     }
 }
 
+/// Kills the group of a process unless `end` closes before; true if it did.
+fn kill_unless(end: &Receiver<()>, process: u32, limit: Duration) -> bool {
+    if end.recv_timeout(limit) != Err(RecvTimeoutError::Timeout) {
+        return false;
+    }
+    let line = format!("kill -s KILL -- -{process}");
+    Command::new("sh").args(["-c", &line]).status().is_ok()
+}
+
 /// A folder that was not there before and that servers under other users can pass through.
 fn new_folder() -> Result<PathBuf> {
     let process = std::process::id();
     for number in 0..1000 {
         let folder = std::env::temp_dir().join(format!("postlake-peers-{process}-{number}"));
         match fs::create_dir(&folder) {
-            Ok(()) => return Ok(folder),
+            Ok(()) => {
+                fs::set_permissions(&folder, Permissions::from_mode(0o755))
+                    .with_context(|| format!("open {} to others", folder.display()))?;
+                return Ok(folder);
+            }
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
             Err(error) => {
                 return Err(error).with_context(|| format!("create {}", folder.display()));
@@ -214,6 +241,21 @@ mod tests {
         for process in processes {
             assert!(!Path::new(&format!("/proc/{process}")).exists());
         }
+    }
+
+    #[test]
+    fn a_program_that_does_not_end_is_killed_with_its_children() {
+        let mut shell = Command::new("sh");
+        let child = shell
+            .args(["-c", "sleep 600 & wait"])
+            .stdout(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let (_ended, end) = mpsc::sync_channel(0);
+        assert!(kill_unless(&end, child.id(), Duration::ZERO));
+        // The pipe closes when the last of them is gone.
+        assert!(!child.wait_with_output().unwrap().status.success());
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::ready::{free_port, wait};
 use crate::install::Tools;
 use crate::program::quiet;
 
-const START_LIMIT: Duration = Duration::from_secs(30);
+const START_LIMIT: Duration = Duration::from_secs(120);
 
 /// The user and group that the server runs as; none: our own.
 #[derive(Clone, Copy)]

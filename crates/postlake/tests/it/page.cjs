@@ -3,6 +3,8 @@
 const { chromium } = require("playwright-core");
 
 const [executablePath, url, folder] = process.argv.slice(2);
+// What the machines of tests may take, as in postlake-testkit.
+const PATIENCE_MS = 90000;
 const VIEWS = [
   { name: "wide", width: 1280, height: 900, javaScriptEnabled: true },
   { name: "narrow", width: 360, height: 740, javaScriptEnabled: true },
@@ -12,6 +14,7 @@ const VIEWS = [
 async function look(browser, { name, width, height, javaScriptEnabled }) {
   const context = await browser.newContext({ viewport: { width, height }, javaScriptEnabled });
   const page = await context.newPage();
+  page.setDefaultTimeout(PATIENCE_MS);
   const complaints = [];
   const requests = [];
   page.on("console", (message) => {
@@ -48,10 +51,14 @@ async function look(browser, { name, width, height, javaScriptEnabled }) {
 }
 
 async function main() {
-  const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+  const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"], timeout: PATIENCE_MS });
   const views = {};
-  for (const view of VIEWS) views[view.name] = await look(browser, view);
-  await browser.close();
+  try {
+    for (const view of VIEWS) views[view.name] = await look(browser, view);
+  } finally {
+    // A browser that is left open would keep this program from ending.
+    await browser.close();
+  }
   process.stdout.write(JSON.stringify(views));
 }
 
