@@ -19,6 +19,22 @@ pub(crate) fn accepted_durable() -> Response {
     json(StatusCode::OK, JSON, Bytes::from_static(b"{}"))
 }
 
+/// Not acknowledged for want of a credential, with what would be one.
+pub(crate) fn unauthorized(challenges: Vec<HeaderValue>) -> Response {
+    let mut response = refused(Refusal::Unauthorized);
+    for challenge in challenges {
+        response
+            .headers_mut()
+            .append(header::WWW_AUTHENTICATE, challenge);
+    }
+    response
+}
+
+/// A JSON document.
+pub(crate) fn json_document(status: StatusCode, document: &serde_json::Value) -> Response {
+    json(status, JSON, Bytes::from(document.to_string()))
+}
+
 /// Alive or ready.
 pub(crate) fn fine() -> Response {
     json(

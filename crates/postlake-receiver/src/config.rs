@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use postlake_raw::segment::MAX_SEGMENT_BYTES;
 
+use crate::auth::AuthSettings;
 use crate::inflight::BATCH_OVERHEAD_BYTES;
 
 const KIB: u64 = 1024;
@@ -12,7 +13,7 @@ const MIB: u64 = 1024 * KIB;
 const SEGMENT_OVERHEAD_BYTES: u64 = MIB;
 
 /// What the receiver takes and how long it waits. [`Config::default`] is what the product ships.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Config {
     /// Largest body taken; a larger one is answered 413. 32 MiB.
     pub max_body_bytes: u64,
@@ -43,6 +44,8 @@ pub struct Config {
     pub max_connections: usize,
     /// Longest time for requests in flight to end when the server is told to stop. 10 s.
     pub drain_timeout: Duration,
+    /// Who may post. Anybody.
+    pub auth: AuthSettings,
 }
 
 impl Default for Config {
@@ -62,6 +65,7 @@ impl Default for Config {
             max_header_bytes: 64 * 1024,
             max_connections: 4096,
             drain_timeout: Duration::from_secs(10),
+            auth: AuthSettings::default(),
         }
     }
 }

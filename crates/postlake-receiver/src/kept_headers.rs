@@ -20,6 +20,11 @@ pub(crate) fn batch_id(headers: &HeaderMap) -> Option<String> {
     headers.get(BATCH_ID).map(text)
 }
 
+/// Whether values of the header are stored.
+pub(crate) fn is_kept(name: &HeaderName) -> bool {
+    KEPT.contains(name)
+}
+
 /// The headers to keep, names in lower case.
 pub(crate) fn kept(headers: &HeaderMap) -> Vec<(String, String)> {
     let values = |name: HeaderName| {

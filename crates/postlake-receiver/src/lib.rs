@@ -1,4 +1,4 @@
-//! HTTP in: limits, group commit, the durable 200.
+//! HTTP in: credentials, limits, group commit, the durable 200.
 //!
 //! **What it promises.** 200 is answered only when the batch is durable in the raw store, byte for
 //! byte, and it is answered for whatever the body says: malformed, empty, ping and resent bodies
@@ -25,9 +25,11 @@
 mod serve;
 
 mod answer;
+mod auth;
 mod body;
 mod kept_headers;
 mod router;
+mod token_endpoint;
 
 mod config;
 mod inflight;
@@ -41,6 +43,10 @@ mod counters;
 #[cfg(test)]
 mod gate;
 
+pub use auth::{
+    AllowSettings, AuthSettings, BasicLogin, HeaderFault, HeaderSecret, OAuthClient, Resolver,
+    Secret, SecretFault, SystemResolver, Unresolved,
+};
 pub use config::{Config, ConfigError};
 pub use counters::Counters;
 pub use receipt::{OnLanded, Receipt};

@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::auth::Auth;
 use crate::body;
 use crate::commit::{Committer, Lanes, Waiting};
 use crate::config::{Config, ConfigError};
@@ -36,6 +37,7 @@ const QUEUE_BATCHES: usize = 8192;
 /// waits and end; [`Receiver::close`] waits for that.
 pub struct Receiver {
     config: Config,
+    auth: Auth,
     clock: Arc<dyn Clock>,
     inflight: Arc<Inflight>,
     events: mpsc::Sender<Waiting>,
@@ -73,6 +75,7 @@ impl Receiver {
         let (events, events_queue) = mpsc::channel(QUEUE_BATCHES);
         let (alerts, alerts_queue) = mpsc::channel(QUEUE_BATCHES);
         let receiver = Arc::new(Self {
+            auth: Auth::new(&config.auth, Arc::clone(&clock)),
             inflight: Inflight::new(config.max_inflight_bytes, config.alert_reserve_bytes),
             config,
             clock,
@@ -84,6 +87,7 @@ impl Receiver {
             closing: CancellationToken::new(),
             ended: CancellationToken::new(),
         });
+        receiver.auth.keep_fresh(receiver.closing.clone());
         let lanes = Lanes::new(alerts_queue, events_queue, receiver.closing.clone());
         let committer = receiver.committer(store, on_landed, lanes);
         let ended = receiver.ended.clone().drop_guard();
@@ -130,6 +134,16 @@ impl Receiver {
             self.make_durable(source, headers, body, hold).await
         };
         self.counted(accepted.await)
+    }
+
+    /// Who may post.
+    pub(crate) fn auth(&self) -> &Auth {
+        &self.auth
+    }
+
+    /// Counts a batch that was refused before the receiver was asked.
+    pub(crate) fn count_refusal(&self, refusal: Refusal) {
+        self.tally.count_refusal(refusal);
     }
 
     /// The limits that this receiver was started with.

@@ -5,6 +5,12 @@ use axum::http::StatusCode;
 /// A batch that was not acknowledged. The sender should send it again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
+    /// No credential, or none that is valid.
+    #[error("no valid credential")]
+    Unauthorized,
+    /// The request comes from an address that is not on the allow list.
+    #[error("requests from this address are not taken")]
+    AddressNotAllowed,
     /// The body is larger than `max_body_bytes`.
     #[error("the body is larger than this server takes")]
     BodyTooLarge,
@@ -36,7 +42,9 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every refusal, in the order of the counters.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
+        Self::Unauthorized,
+        Self::AddressNotAllowed,
         Self::BodyTooLarge,
         Self::BodyTooSlow,
         Self::BodyIncomplete,
@@ -51,6 +59,8 @@ impl Refusal {
     /// Stable name, as in problem documents and metrics.
     pub fn code(self) -> &'static str {
         match self {
+            Self::Unauthorized => "unauthorized",
+            Self::AddressNotAllowed => "address_not_allowed",
             Self::BodyTooLarge => "body_too_large",
             Self::BodyTooSlow => "body_too_slow",
             Self::BodyIncomplete => "body_incomplete",
@@ -63,10 +73,13 @@ impl Refusal {
         }
     }
 
-    /// The HTTP answer. Never one that says something about the body's content, and never 400 or
-    /// 401 for a whole request: SparkPost reads those as "token expired" (webhooks guide, OAuth 2).
+    /// The HTTP answer. Never one that says something about the body's content; 401 for credentials
+    /// alone, and 400 for a broken request alone: SparkPost reads both as "token expired" (webhooks
+    /// guide, OAuth 2).
     pub fn status(self) -> StatusCode {
         match self {
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::AddressNotAllowed => StatusCode::FORBIDDEN,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::BodyIncomplete => StatusCode::BAD_REQUEST,

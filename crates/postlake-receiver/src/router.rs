@@ -7,32 +7,79 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
+use axum::http::Method;
 use axum::response::Response;
 use axum::routing::{get, post};
 use postlake_raw::SourceKind;
 
 use crate::answer;
+use crate::auth::Denied;
 use crate::receiver::Receiver;
+use crate::refusal::Refusal;
+use crate::token_endpoint;
 
 /// The ingest endpoints and nothing else: `POST /webhooks/events`, `POST /webhooks/alerts`,
-/// `GET /livez`, `GET /readyz`. Other paths are 404, other methods 405, as problem documents.
+/// `POST /webhooks/alerts/{secret}`, `POST /oauth/token` if there are clients, `GET /livez`,
+/// `GET /readyz`. Other paths are 404, other methods 405, as problem documents.
+///
+/// Failed logins are slowed by address: the request carries its peer's as
+/// `axum::extract::ConnectInfo<SocketAddr>`. Without it all of them count as one.
 pub fn router(receiver: Arc<Receiver>) -> Router {
-    Router::new()
+    let mut router = Router::new()
         .route("/webhooks/events", post(events))
         .route("/webhooks/alerts", post(alerts))
         .route("/livez", get(livez))
-        .route("/readyz", get(readyz))
-        .fallback(async || answer::not_found())
+        .route("/readyz", get(readyz));
+    if receiver.auth().issues_tokens() {
+        router = router.route("/oauth/token", post(token));
+    }
+    router
+        .fallback(elsewhere)
         .method_not_allowed_fallback(async || answer::method_not_allowed())
         .with_state(receiver)
 }
 
 async fn events(State(receiver): State<Arc<Receiver>>, request: Request) -> Response {
-    webhook(&receiver, SourceKind::Event, request).await
+    guarded(&receiver, SourceKind::Event, request).await
 }
 
 async fn alerts(State(receiver): State<Arc<Receiver>>, request: Request) -> Response {
-    webhook(&receiver, SourceKind::Alert, request).await
+    guarded(&receiver, SourceKind::Alert, request).await
+}
+
+async fn token(State(receiver): State<Arc<Receiver>>, request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    token_endpoint::answer(receiver.auth(), &head, body).await
+}
+
+/// A path that has no route. An alert's secret path is no route of its own, so that a wrong secret is
+/// an unknown path like any other, in words, methods and work.
+async fn elsewhere(State(receiver): State<Arc<Receiver>>, request: Request) -> Response {
+    let known = receiver.auth().opens_alerts(request.uri().path());
+    if known && request.method() == Method::POST {
+        webhook(&receiver, SourceKind::Alert, request).await
+    } else {
+        answer::not_found()
+    }
+}
+
+/// A webhook, once its credentials are right. They are looked at before the body is read.
+async fn guarded(receiver: &Receiver, source: SourceKind, request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    let Err(denied) = receiver.auth().check(&head) else {
+        return webhook(receiver, source, Request::from_parts(head, body)).await;
+    };
+    receiver.auth().slow_down(&denied).await;
+    match denied {
+        Denied::Address => {
+            receiver.count_refusal(Refusal::AddressNotAllowed);
+            answer::refused(Refusal::AddressNotAllowed)
+        }
+        Denied::Credentials { fault, .. } => {
+            receiver.count_refusal(Refusal::Unauthorized);
+            answer::unauthorized(receiver.auth().challenges(fault))
+        }
+    }
 }
 
 async fn webhook(receiver: &Receiver, source: SourceKind, request: Request) -> Response {

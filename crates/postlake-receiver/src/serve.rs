@@ -7,11 +7,13 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::ConnectInfo;
 use axum::response::Response;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -72,12 +74,12 @@ pub async fn serve(
             biased;
             () = shutdown.cancelled() => break,
             Some(ended) = connections.join_next() => report(ended),
-            (stream, slot) = accept(&listener, &slots) => {
+            (stream, peer, slot) = accept(&listener, &slots) => {
                 let (config, router) = (config.clone(), router.clone());
                 let shutdown = shutdown.clone();
                 connections.spawn(async move {
                     let _slot = slot;
-                    converse(stream, &config, router, shutdown).await;
+                    converse(stream, peer, &config, router, shutdown).await;
                 });
             }
         }
@@ -112,7 +114,7 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
 async fn accept(
     listener: &TcpListener,
     slots: &Arc<Semaphore>,
-) -> (TcpStream, OwnedSemaphorePermit) {
+) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
     loop {
         let Ok(slot) = Arc::clone(slots).acquire_owned().await else {
             // The semaphore is never closed; if it were, nothing more could be accepted.
@@ -120,7 +122,7 @@ async fn accept(
             continue;
         };
         match listener.accept().await {
-            Ok((stream, _peer)) => return (stream, slot),
+            Ok((stream, peer)) => return (stream, peer, slot),
             Err(cause) => {
                 warn!(
                     error = &cause as &dyn Error,
@@ -132,14 +134,20 @@ async fn accept(
     }
 }
 
-async fn converse(stream: TcpStream, config: &Config, router: Router, shutdown: CancellationToken) {
+async fn converse(
+    stream: TcpStream,
+    peer: SocketAddr,
+    config: &Config,
+    router: Router,
+    shutdown: CancellationToken,
+) {
     if let Err(cause) = stream.set_nodelay(true) {
         debug!(
             error = &cause as &dyn Error,
             "connection without TCP_NODELAY"
         );
     }
-    let service = service_fn(move |request| answer(router.clone(), request));
+    let service = service_fn(move |request| answer(router.clone(), peer, request));
     let mut connection = http(config).serve_connection(TokioIo::new(stream), service);
     let mut draining = false;
     let ended = loop {
@@ -173,11 +181,15 @@ fn http(config: &Config) -> http1::Builder {
     http
 }
 
+/// The request carries its peer's address as `ConnectInfo`: failed logins are slowed by address.
 fn answer(
     mut router: Router,
+    peer: SocketAddr,
     request: hyper::Request<Incoming>,
 ) -> BoxFuture<'static, Result<Response, Infallible>> {
-    router.call(request.map(Body::new)).boxed()
+    let mut request = request.map(Body::new);
+    request.extensions_mut().insert(ConnectInfo(peer));
+    router.call(request).boxed()
 }
 
 /// Says that nothing more comes, then reads and forgets what the other side has under way.
