@@ -1,27 +1,26 @@
 //! Access tokens: signed, so that any process with the same configuration knows them, and none keeps
 //! them.
 //!
-//! A token is `postlake_token_` and the base64 (URL alphabet, no padding) of 57 bytes:
+//! A token is `postlake_token_` and the base64 (URL alphabet, no padding) of 49 bytes:
 //!
 //! | bytes | what |
 //! |---|---|
 //! | 1 | form of the token: 1 |
 //! | 8 | key id |
 //! | 8 | end of its life, seconds since 1970, big-endian |
-//! | 8 | the first of the SHA-256 of its audience |
-//! | 32 | HMAC-SHA-256 over the bytes before, the audience and a name of this use |
+//! | 32 | HMAC-SHA-256 over the bytes before |
 //!
 //! There is no field for an algorithm, so there is none to choose. Each client secret has a key of its
-//! own, derived from it and the client's id: taking a secret out of the configuration ends its tokens.
+//! own, derived from it, the client's id and the audience: a token for another audience is signed by
+//! another key, and taking a secret out of the configuration ends its tokens.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_lc_rs::hmac::{self, HMAC_SHA256, Key};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use postlake_raw::clock::Clock;
-use sha2::Sha256;
 
 use super::secret::Digest;
 use super::settings::{AuthSettings, OAuthClient};
@@ -30,8 +29,7 @@ use super::settings::{AuthSettings, OAuthClient};
 const PREFIX: &[u8] = b"postlake_token_";
 const FORM: u8 = 1;
 const KEY_USE: &[u8] = b"postlake ingest token key 1";
-const TOKEN_USE: &[u8] = b"postlake ingest token 1";
-const SIGNED_BYTES: usize = 25;
+const SIGNED_BYTES: usize = 17;
 const TOKEN_BYTES: usize = SIGNED_BYTES + 32;
 /// A token may outlive its lifetime by this when it is looked at: clocks of two machines differ. A
 /// longer life shows that the clock which issued it was wrong.
@@ -61,9 +59,7 @@ pub(crate) struct Issued {
 pub(super) struct Tokens {
     clients: Vec<Client>,
     /// A key that signs nothing: an unknown key id costs what a known one costs.
-    nobody: Hmac<Sha256>,
-    audience: String,
-    audience_tag: [u8; 8],
+    nobody: Key,
     lifetime: Duration,
     clock: Arc<dyn Clock>,
 }
@@ -71,20 +67,19 @@ pub(super) struct Tokens {
 struct Client {
     login: Digest,
     key_id: [u8; 8],
-    key: Hmac<Sha256>,
+    key: Key,
 }
 
 impl Client {
-    fn new(client: &OAuthClient) -> Self {
-        let secret = client.client_secret.as_bytes();
-        let mut derive = keyed(secret);
-        derive.update(KEY_USE);
-        derive.update(client.client_id.as_bytes());
-        let key = derive.finalize().into_bytes();
+    fn new(client: &OAuthClient, audience: &str) -> Self {
+        let (id, secret) = (client.client_id.as_bytes(), client.client_secret.as_bytes());
+        let purpose = Digest::of_pair(id, audience.as_bytes());
+        let purpose = [KEY_USE, purpose.bytes()].concat();
+        let derived = hmac::sign(&keyed(secret), &purpose);
         Self {
-            login: Digest::of_pair(client.client_id.as_bytes(), secret),
-            key_id: first_bytes(&Digest::of_pair(b"postlake key id", &key)),
-            key: keyed(&key),
+            login: Digest::of_pair(id, secret),
+            key_id: first_bytes(&Digest::of_pair(b"postlake key id", derived.as_ref())),
+            key: keyed(derived.as_ref()),
         }
     }
 }
@@ -96,10 +91,12 @@ impl Tokens {
             return None;
         }
         Some(Self {
-            clients: settings.oauth2.iter().map(Client::new).collect(),
+            clients: settings
+                .oauth2
+                .iter()
+                .map(|client| Client::new(client, &settings.token_audience))
+                .collect(),
             nobody: keyed(b"nobody"),
-            audience: settings.token_audience.clone(),
-            audience_tag: first_bytes(&Digest::of(settings.token_audience.as_bytes())),
             lifetime: settings.token_lifetime,
             clock,
         })
@@ -117,7 +114,7 @@ impl Tokens {
         })?;
         let expires_in = self.lifetime.as_secs();
         Some(Issued {
-            token: self.signed(known, self.now_secs().saturating_add(expires_in)),
+            token: signed(known, self.now_secs().saturating_add(expires_in)),
             expires_in,
         })
     }
@@ -139,8 +136,9 @@ impl Tokens {
             .iter()
             .find(|client| client.key_id == fields.key_id);
         let key = client.map_or(&self.nobody, |client| &client.key);
-        let genuine = self.mac(key, signed).verify_slice(mac).is_ok();
-        if !genuine || client.is_none() || fields.audience_tag != self.audience_tag {
+        // In constant time, and only the whole code will do.
+        let genuine = hmac::verify(key, signed, mac).is_ok();
+        if !genuine || client.is_none() {
             return None;
         }
         let now = self.now_secs();
@@ -153,26 +151,6 @@ impl Tokens {
         })
     }
 
-    fn signed(&self, client: &Client, expires_at: u64) -> String {
-        let mut bytes = Vec::with_capacity(TOKEN_BYTES);
-        bytes.push(FORM);
-        bytes.extend_from_slice(&client.key_id);
-        bytes.extend_from_slice(&expires_at.to_be_bytes());
-        bytes.extend_from_slice(&self.audience_tag);
-        let mac = self.mac(&client.key, &bytes).finalize().into_bytes();
-        bytes.extend_from_slice(&mac);
-        let prefix = String::from_utf8_lossy(PREFIX);
-        format!("{prefix}{}", URL_SAFE_NO_PAD.encode(bytes))
-    }
-
-    fn mac(&self, key: &Hmac<Sha256>, signed: &[u8]) -> Hmac<Sha256> {
-        let mut mac = key.clone();
-        mac.update(signed);
-        mac.update(TOKEN_USE);
-        mac.update(self.audience.as_bytes());
-        mac
-    }
-
     fn now_secs(&self) -> u64 {
         u64::try_from(self.clock.now().timestamp()).unwrap_or(0)
     }
@@ -182,24 +160,32 @@ impl Tokens {
 struct Fields {
     key_id: [u8; 8],
     expires_at: u64,
-    audience_tag: [u8; 8],
 }
 
 impl Fields {
     fn read(signed: &[u8]) -> Option<Self> {
         let rest = signed.strip_prefix(&[FORM])?;
-        let (key_id, rest) = rest.split_first_chunk()?;
-        let (expires_at, rest) = rest.split_first_chunk()?;
+        let (key_id, expires_at) = rest.split_first_chunk()?;
         Some(Self {
             key_id: *key_id,
-            expires_at: u64::from_be_bytes(*expires_at),
-            audience_tag: rest.try_into().ok()?,
+            expires_at: u64::from_be_bytes(expires_at.try_into().ok()?),
         })
     }
 }
 
-fn keyed(key: &[u8]) -> Hmac<Sha256> {
-    Hmac::new_from_slice(key).expect("HMAC takes a key of any length")
+fn signed(client: &Client, expires_at: u64) -> String {
+    let mut bytes = Vec::with_capacity(TOKEN_BYTES);
+    bytes.push(FORM);
+    bytes.extend_from_slice(&client.key_id);
+    bytes.extend_from_slice(&expires_at.to_be_bytes());
+    let code = hmac::sign(&client.key, &bytes);
+    bytes.extend_from_slice(code.as_ref());
+    let prefix = String::from_utf8_lossy(PREFIX);
+    format!("{prefix}{}", URL_SAFE_NO_PAD.encode(bytes))
+}
+
+fn keyed(key: &[u8]) -> Key {
+    Key::new(HMAC_SHA256, key)
 }
 
 fn first_bytes(digest: &Digest) -> [u8; 8] {
