@@ -46,6 +46,16 @@ pub(crate) fn python() -> Result<PathBuf> {
     python::install()
 }
 
+/// An interpreter with FastAPI, for `bench receive`.
+pub(crate) fn python_of_peers(requirements: &str) -> Result<PathBuf> {
+    python::install_into("bench-peers", requirements)
+}
+
+/// Debian's packages by name, for what is only measured.
+pub(crate) fn debian_packages(names: &[&str]) -> Result<()> {
+    announced(&names.join(", "), || debian::packages(names))
+}
+
 /// Says what is being installed, and when it is done how long that took.
 fn announced<T>(what: &str, action: impl FnOnce() -> Result<T>) -> Result<T> {
     eprintln!("installing {what}");

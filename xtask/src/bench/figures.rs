@@ -75,6 +75,10 @@ impl Figures {
         self.series.get(name).map_or(f64::NAN, Series::least)
     }
 
+    pub(crate) fn most(&self, name: &str) -> f64 {
+        self.series.get(name).map_or(f64::NAN, Series::most)
+    }
+
     pub(crate) fn text(&self, name: &str) -> Option<String> {
         self.series.get(name).map(Series::text)
     }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStderr, ChildStdout, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,6 +14,8 @@ use crate::program::{outcome, show};
 
 /// Time between two looks at a process that is measured to its end.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
+/// Time that a server has until it listens.
+const MAX_START: Duration = Duration::from_secs(30);
 /// Ticks a second in `/proc/PID/stat`, on every Linux that Rust runs on.
 const TICKS_PER_SECOND: f64 = 100.0;
 /// Most bytes of a server's first words.
@@ -68,6 +71,36 @@ impl Server {
             address,
             _stdout: stdout,
             _stderr: stderr,
+        })
+    }
+
+    /// Starts a server that listens where it was told to, and waits until it does.
+    pub(crate) fn start_at(command: &mut Command, address: SocketAddr) -> Result<Self> {
+        let line = show(command);
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .with_context(|| format!("start {line}"))?;
+        let started = Instant::now();
+        while TcpStream::connect(address).is_err() {
+            let ended = child.try_wait().context("look at a server")?.is_some();
+            if ended || started.elapsed() > MAX_START {
+                if !ended {
+                    child
+                        .kill()
+                        .and_then(|()| child.wait())
+                        .context("end a server that did not start")?;
+                }
+                bail!("{line}: does not listen on {address}");
+            }
+            thread::sleep(LOOK_EVERY);
+        }
+        Ok(Self {
+            child,
+            address: address.to_string(),
+            _stdout: None,
+            _stderr: None,
         })
     }
 

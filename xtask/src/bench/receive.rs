@@ -1,5 +1,9 @@
 //! Durable receive against a bare server and the bare disk.
 
+mod contest;
+mod goals;
+mod page;
+mod peers;
 mod rounds;
 
 use std::path::Path;
@@ -9,9 +13,10 @@ use serde_json::json;
 
 use super::Effort;
 use super::binaries::Binaries;
-use super::figures::{Figures, short};
+use super::figures::Figures;
 use super::machine::{Surroundings, load_average};
 use super::report::{Report, Section};
+use contest::Contest;
 use rounds::{Bench, Subject};
 
 /// Requests of the open loop, as a share of what the closed loop reached.
@@ -27,22 +32,31 @@ struct Profile {
     /// Different bodies, so many that equal ones never meet in the compressor's window.
     pool: usize,
     connections: usize,
+    /// A new connection for each batch, closed after it, as the sender does it.
+    fresh: bool,
 }
 
 const LARGE: Profile = Profile {
     events: 350,
     pool: 256,
     connections: 64,
+    fresh: false,
+};
+const FRESH: Profile = Profile {
+    fresh: true,
+    ..LARGE
 };
 const SMALL: Profile = Profile {
     events: 3,
     pool: 4096,
     connections: 64,
+    fresh: false,
 };
 const SAMPLE: Profile = Profile {
     events: 101,
     pool: 256,
     connections: 1,
+    fresh: false,
 };
 
 /// The figures of one load.
@@ -54,95 +68,30 @@ struct Compared {
     ratios: Figures,
 }
 
-/// Key in the results, and what it is.
-type Label = (&'static str, &'static str);
-
-const LOAD_LABELS: &[Label] = &[
-    ("requests_per_second", "requests/s"),
-    ("megabytes_per_second", "MB/s of bodies"),
-    ("events_per_second", "events/s"),
-    ("p50_ms", "latency p50, ms"),
-    ("p99_ms", "latency p99, ms"),
-    ("max_ms", "latency max, ms"),
-    ("not_200", "answers other than 200, broken connections"),
-    ("lost", "answered 200 and not stored"),
-    ("server_cores", "cores busy, server"),
-    ("generator_cores", "cores busy, load generator"),
-    ("other_cores", "cores busy, everybody else on the machine"),
-    (
-        "cpu_seconds_per_million_events",
-        "server CPU seconds per million events",
-    ),
-    (
-        "cpu_seconds_per_gigabyte",
-        "server CPU seconds per GB of bodies",
-    ),
-    ("peak_rss_mib", "peak RSS, MiB"),
-    ("requests_per_segment", "requests per segment"),
-    ("segments_per_second", "segments/s"),
-    ("compression_ratio", "bytes of bodies per byte stored"),
-];
-
-const DISK_LABELS: &[Label] = &[
-    (
-        "append_64_kib_p50_ms",
-        "append of 64 KiB and fdatasync, p50 (F50), ms",
-    ),
-    ("append_64_kib_p99_ms", "the same, p99 (F99), ms"),
-    ("append_64_kib_megabytes_per_second", "the same, MB/s"),
-    (
-        "append_1_mib_p50_ms",
-        "append of 1 MiB and fdatasync, p50, ms",
-    ),
-    ("append_1_mib_p99_ms", "the same, p99, ms"),
-    ("append_1_mib_megabytes_per_second", "the same, MB/s"),
-    (
-        "segments_p50_ms",
-        "a segment as the receiver lands it (file and folder synced), p50, ms",
-    ),
-    ("segments_p99_ms", "the same, p99, ms"),
-    ("segments_megabytes_per_second", "the same, MB/s of bodies"),
-    ("batches_per_segment", "batches in that segment"),
-    (
-        "encode_megabytes_per_second",
-        "hash and compress alone, one core, MB/s of bodies",
-    ),
-];
-
-const RATIO_LABELS: &[Label] = &[
-    ("requests_to_bare", "requests/s: postlake / bare hyper"),
-    (
-        "cpu_to_bare",
-        "server CPU per request: postlake / bare hyper",
-    ),
-    ("p50_to_bare", "latency p50: postlake / bare hyper"),
-    ("p99_to_bare", "latency p99: postlake / bare hyper"),
-    (
-        "bytes_to_append",
-        "MB/s of bodies: postlake / append of 1 MiB and fdatasync",
-    ),
-    (
-        "bytes_to_segments",
-        "MB/s of bodies: postlake / landing the same segments and nothing else",
-    ),
-    ("p50_to_sync", "latency p50: postlake / F50"),
-    ("p99_to_sync", "latency p99: postlake / F99"),
-];
+/// Every load of a run.
+#[derive(Debug)]
+struct Loads {
+    large: Compared,
+    open_rate: f64,
+    open: Compared,
+    small: Compared,
+    fresh: Compared,
+    lone: Compared,
+    contest: Contest,
+}
 
 pub(crate) fn run(root: &Path, effort: Effort) -> Result<()> {
     let binaries = Binaries::prepare(root, "receive", effort.build)?;
     let mut surroundings = Surroundings::look(root, &binaries.folder)?;
-    let mut bench = Bench::new(&binaries, effort);
-    let large = bench.compare(LARGE, None, &Subject::ALL)?;
-    let rate = (large.postlake.median("requests_per_second") * OPEN_SHARE)
-        .round()
-        .max(1.0);
-    let open = bench.compare(LARGE, Some(rate), &[Subject::Postlake, Subject::Bare])?;
-    let small = bench.compare(SMALL, None, &[Subject::Postlake, Subject::Bare])?;
-    let lone = bench.compare(SAMPLE, Some(LONE_RATE), &[Subject::Postlake, Subject::Disk])?;
+    let loads = Loads::run(&mut Bench::new(&binaries, effort), root)?;
     surroundings.add("load average after", load_average()?);
-
-    let body_bytes = large.postlake.median("mean_body_bytes");
+    let mut data = loads.json();
+    if let Some(fields) = data.as_object_mut() {
+        fields.insert("rounds".to_owned(), json!(effort.rounds));
+        fields.insert("seconds".to_owned(), json!(effort.seconds));
+        let size = binaries.size_bytes()?;
+        fields.insert("release_binary_bytes".to_owned(), json!(size));
+    }
     let report = Report {
         name: "receive",
         title: "Durable receive",
@@ -151,103 +100,72 @@ pub(crate) fn run(root: &Path, effort: Effort) -> Result<()> {
             effort.rounds, effort.seconds
         ),
         surroundings,
-        data: json!({
-            "rounds": effort.rounds,
-            "seconds": effort.seconds,
-            "release_binary_bytes": binaries.size_bytes()?,
-            "large": large.json(),
-            "open": open.json(),
-            "open_requests_per_second": rate,
-            "small": small.json(),
-            "lone": lone.json(),
-        }),
-        sections: vec![
-            section(
-                &large,
-                "Closed loop, large batches",
-                &closed_words(LARGE, body_bytes, effort),
-            ),
-            disk_section(&large),
-            section(&open, "Open loop, large batches", &open_words(rate)),
-            section(
-                &small,
-                "Closed loop, small batches",
-                &closed_words(SMALL, small.postlake.median("mean_body_bytes"), effort),
-            ),
-            section(&lone, "One connection", LONE_WORDS),
-        ],
+        data,
+        sections: loads.sections(effort),
     };
     println!("{}", report.write(root)?);
     Ok(())
 }
 
-const LONE_WORDS: &str = "One connection, 20 requests a second of 101 events each, open loop: what a \
-    batch waits when nobody else is there. F50 and F99 are the disk's, measured between the runs.";
-
-fn closed_words(profile: Profile, body_bytes: f64, effort: Effort) -> String {
-    format!(
-        "{} keep-alive connections, each sends its next batch when the last is answered; {} events in a \
-         batch, {} bytes on average, different bodies. {} rounds of {} s, order changed from round to round; \
-         median (least to most). `postlake serve --role receive` answers after the segment is synced; it is \
-         killed with SIGKILL after each round, and then every batch that was answered 200 is looked for \
-         in the store, its hash compared. Bare hyper reads each body and drops it. One segment costs two syncs, of the file \
-         and of its folder. Generator, server and whoever else is on the machine share its cores.",
-        profile.connections,
-        profile.events,
-        short(body_bytes),
-        effort.rounds,
-        effort.seconds
-    )
-}
-
-fn open_words(rate: f64) -> String {
-    format!(
-        "The same batches at a fixed {} requests a second, {:.0} % of postlake's closed loop, whatever the answers do. \
-         Latency counts from when a request was due (coordinated omission corrected), to within the \
-         generator's timer of 1 ms.",
-        short(rate),
-        OPEN_SHARE * 100.0
-    )
-}
-
-fn section(compared: &Compared, title: &str, words: &str) -> Section {
-    let both = !compared.bare.is_empty();
-    let mut rows = Vec::new();
-    for (key, label) in LOAD_LABELS {
-        let (one, other) = (compared.postlake.text(key), compared.bare.text(key));
-        if one.is_some() || other.is_some() {
-            let dash = || "-".to_owned();
-            let mut row = vec![(*label).to_owned(), one.unwrap_or_else(dash)];
-            row.extend(both.then(|| other.unwrap_or_else(dash)));
-            rows.push(row);
-        }
+impl Loads {
+    fn run(bench: &mut Bench<'_>, root: &Path) -> Result<Self> {
+        let both = [Subject::Postlake, Subject::Bare];
+        let large = bench.compare(LARGE, None, &Subject::ALL)?;
+        let reached = large.postlake.median("requests_per_second");
+        let open_rate = (reached * OPEN_SHARE).round().max(1.0);
+        Ok(Self {
+            large,
+            open_rate,
+            open: bench.compare(LARGE, Some(open_rate), &Subject::ALL)?,
+            small: bench.compare(SMALL, None, &both)?,
+            fresh: bench.compare(FRESH, None, &both)?,
+            lone: bench.compare(SAMPLE, Some(LONE_RATE), &[Subject::Postlake, Subject::Disk])?,
+            contest: Contest::run(bench, root, LARGE)?,
+        })
     }
-    for (key, label) in RATIO_LABELS {
-        if let Some(text) = compared.ratios.text(key) {
-            let mut row = vec![format!("**{label}**"), text];
-            row.extend(both.then(String::new));
-            rows.push(row);
-        }
-    }
-    let mut head = vec![String::new(), "postlake".to_owned()];
-    head.extend(both.then(|| "bare hyper".to_owned()));
-    Section {
-        title: title.to_owned(),
-        words: words.to_owned(),
-        head,
-        rows,
-    }
-}
 
-fn disk_section(compared: &Compared) -> Section {
-    let row = |(key, label): &Label| Some(vec![(*label).to_owned(), compared.disk.text(key)?]);
-    Section {
-        title: "The bare disk".to_owned(),
-        words: "Measured in the same rounds, nothing else running. Segments hold as many of the same batches as \
-                postlake's own held in that round; hashing and compression are done before the clock starts."
-            .to_owned(),
-        head: vec![String::new(), "disk".to_owned()],
-        rows: DISK_LABELS.iter().filter_map(row).collect(),
+    fn json(&self) -> serde_json::Value {
+        json!({
+            "large": self.large.json(),
+            "open": self.open.json(),
+            "open_requests_per_second": self.open_rate,
+            "small": self.small.json(),
+            "fresh": self.fresh.json(),
+            "lone": self.lone.json(),
+            "peers": self.contest.json(),
+            "goals": goals::json(&goals::of(self)),
+        })
+    }
+
+    fn sections(&self, effort: Effort) -> Vec<Section> {
+        let mean = |compared: &Compared| compared.postlake.median("mean_body_bytes");
+        let closed = |profile, compared| page::closed_words(profile, mean(compared), effort);
+        vec![
+            goals::section(&goals::of(self)),
+            page::section(
+                &self.large,
+                "L1: closed loop, large batches",
+                &closed(LARGE, &self.large),
+            ),
+            page::disk_section(&self.large),
+            page::section(
+                &self.open,
+                "L1: open loop, large batches",
+                &page::open_words(self.open_rate),
+            ),
+            page::section(
+                &self.small,
+                "L2: closed loop, small batches",
+                &closed(SMALL, &self.small),
+            ),
+            page::section(&self.lone, "L3: one connection", page::LONE_WORDS),
+            page::section(
+                &self.fresh,
+                "L8: a connection for each batch",
+                page::FRESH_WORDS,
+            ),
+            self.contest.section(),
+        ]
     }
 }
 

@@ -12,7 +12,12 @@ const REQUIREMENTS: &str = include_str!("requirements.txt");
 
 /// On `Ok` an interpreter that has every package of `requirements.txt`.
 pub(super) fn install() -> Result<PathBuf> {
-    let folder = cache::folder("python", REQUIREMENTS, |folder| {
+    install_into("python", REQUIREMENTS)
+}
+
+/// On `Ok` an interpreter in the folder `name` that has every package of `requirements`, a line each.
+pub(super) fn install_into(name: &str, requirements: &str) -> Result<PathBuf> {
+    let folder = cache::folder(name, requirements, |folder| {
         create(folder)?;
         let pip = [
             "-m",
@@ -27,7 +32,7 @@ pub(super) fn install() -> Result<PathBuf> {
         quiet(
             Command::new(interpreter(folder))
                 .args(pip)
-                .args(REQUIREMENTS.lines()),
+                .args(requirements.lines()),
         )
         .map(drop)
     })?;

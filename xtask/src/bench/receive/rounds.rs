@@ -17,6 +17,9 @@ use crate::bench::measured::{Server, answer};
 /// Batches in a segment of the bare disk before postlake's own are known.
 const FIRST_GROUP: f64 = 16.0;
 
+/// A segment's file and its folder are synced before anybody is answered.
+const SYNCS_PER_SEGMENT: f64 = 2.0;
+
 /// What takes part in a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Subject {
@@ -30,11 +33,11 @@ impl Subject {
 }
 
 /// The figures of one subject in one round.
-type Round = BTreeMap<String, f64>;
+pub(super) type Round = BTreeMap<String, f64>;
 
 pub(super) struct Bench<'b> {
-    binaries: &'b Binaries,
-    effort: Effort,
+    pub(super) binaries: &'b Binaries,
+    pub(super) effort: Effort,
     /// Tells the batch ids of one load from those of the others.
     loads: u32,
     /// Batches in a segment, as postlake last made them.
@@ -84,7 +87,8 @@ impl<'b> Bench<'b> {
         Ok(compared)
     }
 
-    fn postlake(&mut self, profile: Profile, rate: Option<f64>) -> Result<Round> {
+    /// `postlake serve`, and where its data lies.
+    pub(super) fn start_postlake(&self) -> Result<(Server, PathBuf)> {
         let data = self.binaries.folder.join("data");
         let mut command = Command::new(&self.binaries.postlake);
         command
@@ -98,15 +102,23 @@ impl<'b> Bench<'b> {
             ])
             .arg(&data)
             .current_dir(&self.binaries.folder);
-        let server = Server::start(&mut command, true)?;
+        Ok((Server::start(&mut command, true)?, data))
+    }
+
+    fn postlake(&mut self, profile: Profile, rate: Option<f64>) -> Result<Round> {
+        let (server, data) = self.start_postlake()?;
         let (mut round, ids) = self.load(&server, profile, rate)?;
         // Killed, not drained: what was answered has to be there.
         drop(server);
-        let stored = self.stored(&data, &ids)?;
+        let stored = self.stored("stored", profile, &data, &ids)?;
         let field = |name: &str| stored.get(name).and_then(Value::as_f64).unwrap_or(f64::NAN);
         let per_segment = field("batches") / field("segments");
         round.insert("lost".to_owned(), field("missing"));
         round.insert("requests_per_segment".to_owned(), per_segment);
+        round.insert(
+            "requests_per_sync".to_owned(),
+            per_segment / SYNCS_PER_SEGMENT,
+        );
         round.insert(
             "compression_ratio".to_owned(),
             field("body_bytes") / field("object_bytes"),
@@ -117,23 +129,26 @@ impl<'b> Bench<'b> {
             .unwrap_or(f64::NAN);
         round.insert("segments_per_second".to_owned(), rate / per_segment);
         self.group = per_segment;
-        fs::remove_dir_all(&data).context("remove the data")?;
-        for path in ids {
-            fs::remove_file(path).context("remove the ids")?;
-        }
+        clear(&data, &ids)?;
         Ok(round)
     }
 
-    fn stored(&self, data: &Path, ids: &[PathBuf]) -> Result<Value> {
+    /// Compares what was answered 200 with what is stored: `part` is `stored` for postlake's raw store
+    /// and `files` for a peer's folder.
+    pub(super) fn stored(
+        &self,
+        part: &str,
+        profile: Profile,
+        data: &Path,
+        ids: &[PathBuf],
+    ) -> Result<Value> {
         let ids: Vec<String> = ids.iter().map(|path| path.display().to_string()).collect();
         let mut command = Command::new(&self.binaries.bench);
-        answer(
-            command
-                .arg("stored")
-                .arg("--data")
-                .arg(data)
-                .args(["--ids", &ids.join(",")]),
-        )
+        command.arg(part).arg("--data").arg(data);
+        command.args(["--ids", &ids.join(",")]);
+        command.args(["--events", &profile.events.to_string()]);
+        command.args(["--pool", &profile.pool.to_string()]);
+        answer(&mut command)
     }
 
     fn bare(&mut self, profile: Profile, rate: Option<f64>) -> Result<Round> {
@@ -142,7 +157,7 @@ impl<'b> Bench<'b> {
     }
 
     /// Warms up, then measures; also gives the files with the ids that were answered 200.
-    fn load(
+    pub(super) fn load(
         &mut self,
         server: &Server,
         profile: Profile,
@@ -165,6 +180,20 @@ impl<'b> Bench<'b> {
         rate: Option<f64>,
         seconds: f64,
     ) -> Result<(Value, PathBuf)> {
+        let (mut command, ids) = self.generator(server, profile, seconds);
+        if let Some(rate) = rate {
+            command.args(["--rate", &rate.to_string()]);
+        }
+        Ok((answer(&mut command)?, ids))
+    }
+
+    /// The load generator, and the file in which it will say what was answered 200.
+    pub(super) fn generator(
+        &mut self,
+        server: &Server,
+        profile: Profile,
+        seconds: f64,
+    ) -> (Command, PathBuf) {
         self.loads += 1;
         let ids = self.binaries.folder.join(format!("ids-{}", self.loads));
         let mut command = Command::new(&self.binaries.bench);
@@ -177,12 +206,10 @@ impl<'b> Bench<'b> {
         option("events", profile.events.to_string());
         option("pool", profile.pool.to_string());
         option("connections", profile.connections.to_string());
+        option("fresh", profile.fresh.to_string());
         option("seconds", seconds.to_string());
         option("run", self.loads.to_string());
-        if let Some(rate) = rate {
-            option("rate", rate.to_string());
-        }
-        Ok((answer(&mut command)?, ids))
+        (command, ids)
     }
 
     fn disk(&self, profile: Profile) -> Result<Round> {
@@ -215,7 +242,11 @@ impl<'b> Bench<'b> {
                 );
             }
         }
-        for name in ["encode_megabytes_per_second", "batches_per_segment"] {
+        for name in [
+            "hash_megabytes_per_second",
+            "encode_megabytes_per_second",
+            "batches_per_segment",
+        ] {
             let value = found
                 .pointer(&format!("/segments/{name}"))
                 .and_then(Value::as_f64);
@@ -223,6 +254,15 @@ impl<'b> Bench<'b> {
         }
         Ok(round)
     }
+}
+
+/// Removes what a round stored, and the files with its ids.
+pub(super) fn clear(data: &Path, ids: &[PathBuf]) -> Result<()> {
+    fs::remove_dir_all(data).context("remove the data")?;
+    for path in ids {
+        fs::remove_file(path).context("remove the ids")?;
+    }
+    Ok(())
 }
 
 /// The figures of a load out of what the generator says and what the server took meanwhile.
@@ -273,6 +313,14 @@ impl Compared {
                 bare,
                 "requests_per_second",
             ),
+            // Turned round: who takes less of a core for a request serves more of them with it.
+            (
+                "requests_per_cpu_to_bare",
+                bare,
+                "cpu_seconds_per_request",
+                postlake,
+                "cpu_seconds_per_request",
+            ),
             (
                 "cpu_to_bare",
                 postlake,
@@ -316,6 +364,9 @@ impl Compared {
                 self.ratios.add(name, upper / lower);
             }
         }
+        if let Some(most) = most_at_equal_cpu(bare, disk) {
+            self.ratios.add("most_at_equal_cpu", most);
+        }
         for (into, round) in [
             (&mut self.postlake, postlake),
             (&mut self.bare, bare),
@@ -328,7 +379,15 @@ impl Compared {
     }
 }
 
-fn brief(round: &Round) -> String {
+/// What a receiver can reach at most of a bare server's requests for the same CPU time when it hashes
+/// and compresses each body, and does nothing else.
+fn most_at_equal_cpu(bare: &Round, disk: &Round) -> Option<f64> {
+    let reads = *bare.get("cpu_seconds_per_gigabyte")?;
+    let encodes = 1000.0 / disk.get("encode_megabytes_per_second")?;
+    Some(reads / (reads + encodes))
+}
+
+pub(super) fn brief(round: &Round) -> String {
     let shown = [
         "requests_per_second",
         "megabytes_per_second",

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use chrono::DateTime;
 use postlake_raw::{Batch, SegmentKey, SegmentNumber, SourceKind, StreamName, segment};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use crate::arguments::Arguments;
 use crate::bodies;
@@ -75,6 +76,12 @@ fn segments(folder: &Path, group: usize, events: usize, time: Duration) -> Resul
     let pool = bodies::pool(2, group * SEGMENTS, events);
     let body_bytes: usize = pool.iter().map(Bytes::len).sum();
     let started = Instant::now();
+    let hashed = pool.iter().fold(0, |sum, body| {
+        sum ^ Sha256::digest(body).first().copied().unwrap_or(0)
+    });
+    std::hint::black_box(hashed);
+    let hash_seconds = started.elapsed().as_secs_f64();
+    let started = Instant::now();
     let encoded = pool
         .chunks(group)
         .map(encode)
@@ -102,6 +109,7 @@ fn segments(folder: &Path, group: usize, events: usize, time: Duration) -> Resul
     Ok(json!({
         "batches_per_segment": group,
         "compression_ratio": body_bytes as f64 / encoded_bytes as f64,
+        "hash_megabytes_per_second": body_bytes as f64 / 1e6 / hash_seconds,
         "encode_megabytes_per_second": body_bytes as f64 / 1e6 / encode_seconds,
         "segments": landed,
         "megabytes_per_second": landed as f64 * bytes_per_segment / 1e6 / seconds,

@@ -31,6 +31,10 @@ struct Plan {
     duration: Duration,
     /// Requests a second; none for the closed loop.
     rate: Option<f64>,
+    /// A new connection for each request, closed by the answer, as the sender does it.
+    fresh: bool,
+    /// The server is going to be killed: a connection that breaks is the end, not a fault.
+    until_gone: bool,
     /// Tells the batch ids of this run from those of others.
     run: u32,
     pool: Vec<Bytes>,
@@ -56,6 +60,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Value> {
         connections: arguments.or("connections", 64)?,
         duration: Duration::from_secs_f64(arguments.or("seconds", 10.0)?),
         rate: arguments.optional("rate")?,
+        fresh: arguments.or("fresh", false)?,
+        until_gone: arguments.or("until-gone", false)?,
         run: arguments.or("run", 0)?,
         pool: bodies::pool(seed, arguments.or("pool", 256)?, events),
     };
@@ -64,6 +70,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Value> {
         .enable_all()
         .build()
         .context("start the runtime")?;
+    // Its appearance says that the bodies are made and the load begins.
+    if let Some(path) = &ids {
+        std::fs::write(path, "").with_context(|| format!("write {}", path.display()))?;
+    }
     let cpu_before = cpu_seconds()?;
     let started = Instant::now();
     let tally = runtime.block_on(drive(plan))?;
@@ -113,7 +123,7 @@ async fn drive(plan: Plan) -> Result<Tally> {
 }
 
 async fn post_many(plan: Arc<Plan>, next: Arc<AtomicU64>, start: Instant) -> Result<Tally> {
-    let mut connection = Connection::open(plan.target).await?;
+    let mut connection = None;
     let mut tally = Tally::default();
     loop {
         let number = next.fetch_add(1, Ordering::Relaxed);
@@ -131,20 +141,31 @@ async fn post_many(plan: Arc<Plan>, next: Arc<AtomicU64>, start: Instant) -> Res
         let Some(body) = plan.pool.get(number as usize % plan.pool.len()) else {
             return Ok(tally);
         };
-        let id = format!("{:08x}-0000-4000-8000-{number:012x}", plan.run);
-        match connection.post(&plan.path, &id, body).await {
+        let id = bodies::id(plan.run, number);
+        match post(&plan, &mut connection, &id, body).await {
             Ok(200) => {
                 tally.latencies.add(begins.elapsed());
                 tally.bytes += body.len() as u64;
                 writeln!(tally.acknowledged, "{id}")?;
             }
             Ok(_) => tally.refused += 1,
-            Err(_) => {
-                tally.broken += 1;
-                connection = Connection::open(plan.target).await?;
-            }
+            Err(_) if plan.until_gone => return Ok(tally),
+            Err(_) => tally.broken += 1,
         }
     }
+}
+
+/// Posts on the connection that is there, or on a new one; keeps it if it can be used again.
+async fn post(plan: &Plan, kept: &mut Option<Connection>, id: &str, body: &Bytes) -> Result<u16> {
+    let mut connection = match kept.take() {
+        Some(connection) => connection,
+        None => Connection::open(plan.target).await?,
+    };
+    let answer = connection.post(&plan.path, id, body, plan.fresh).await?;
+    if !answer.closes {
+        *kept = Some(connection);
+    }
+    Ok(answer.status)
 }
 
 /// User and system time of this process, in seconds.

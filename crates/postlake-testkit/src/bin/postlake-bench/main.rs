@@ -31,6 +31,7 @@ postlake-bench PART --name value ...
   bare    a hyper server that reads every body and drops it
   disk    writes and syncs: appends, and segments as the receiver writes them
   stored  compares what was answered 200 with what lies in a raw store
+  files   the same for a folder with a file for each body, as the peers store them
   corpus  files of events to convert";
 
 fn main() -> ExitCode {
@@ -55,6 +56,7 @@ fn run() -> Result<serde_json::Value> {
         "bare" => bare::run(),
         "disk" => disk::run(&arguments),
         "stored" => stored::run(&arguments),
+        "files" => stored::files(&arguments),
         "corpus" => corpus::run(&arguments),
         _ => bail!("{PARTS}"),
     }

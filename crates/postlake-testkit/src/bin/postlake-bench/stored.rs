@@ -10,16 +10,13 @@ use postlake_raw::RawStore;
 use serde_json::{Value, json};
 
 use crate::arguments::Arguments;
+use crate::bodies;
 
 /// `--data` is the server's data directory, `--ids` the files of `load`, comma-separated.
 pub(crate) fn run(arguments: &Arguments) -> Result<Value> {
     let data: PathBuf = arguments.required("data")?;
     let ids: String = arguments.required("ids")?;
-    let mut acknowledged = HashSet::new();
-    for path in ids.split(',') {
-        let lines = std::fs::read_to_string(path).with_context(|| format!("read {path}"))?;
-        acknowledged.extend(lines.lines().map(str::to_owned));
-    }
+    let acknowledged = acknowledged(&ids)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -37,7 +34,40 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Value> {
         "body_bytes": found.body_bytes,
         "acknowledged": acknowledged.len(),
         "missing": missing,
+        "doubled": found.batches.values().filter(|times| **times > 1).count(),
     }))
+}
+
+/// As [`run`], of a folder in which each body is a file named by its batch id, as the peers store
+/// them. `--events` and `--pool` are those of the load, to know what each file has to be.
+pub(crate) fn files(arguments: &Arguments) -> Result<Value> {
+    let folder: PathBuf = arguments.required("data")?;
+    let ids: String = arguments.required("ids")?;
+    let events: usize = arguments.required("events")?;
+    let pool = bodies::pool(1, arguments.required("pool")?, events);
+    let acknowledged = acknowledged(&ids)?;
+    let mut missing = 0;
+    let mut body_bytes = 0;
+    for id in &acknowledged {
+        let body = bodies::of_id(&pool, id).context("an id of a load")?;
+        let whole = std::fs::read(folder.join(id)).is_ok_and(|stored| stored == *body);
+        missing += u64::from(!whole);
+        body_bytes += body.len();
+    }
+    Ok(json!({
+        "acknowledged": acknowledged.len(),
+        "body_bytes": body_bytes,
+        "missing": missing,
+    }))
+}
+
+fn acknowledged(ids: &str) -> Result<HashSet<String>> {
+    let mut acknowledged = HashSet::new();
+    for path in ids.split(',') {
+        let lines = std::fs::read_to_string(path).with_context(|| format!("read {path}"))?;
+        acknowledged.extend(lines.lines().map(str::to_owned));
+    }
+    Ok(acknowledged)
 }
 
 #[derive(Default)]

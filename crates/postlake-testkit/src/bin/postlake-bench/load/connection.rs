@@ -11,6 +11,13 @@ use tokio::net::TcpStream;
 /// Longer answers than this are none of ours.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
+/// What the server said.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// Whether the connection ends with it.
+    pub(crate) closes: bool,
+}
+
 pub(crate) struct Connection {
     stream: TcpStream,
     target: SocketAddr,
@@ -31,10 +38,18 @@ impl Connection {
         })
     }
 
-    /// Posts one batch and returns the status. After an error the connection is of no use.
-    pub(crate) async fn post(&mut self, path: &str, id: &str, body: &Bytes) -> Result<u16> {
+    /// Posts one batch; `last` says that nothing more comes on this connection. After an error the
+    /// connection is of no use.
+    pub(crate) async fn post(
+        &mut self,
+        path: &str,
+        id: &str,
+        body: &Bytes,
+        last: bool,
+    ) -> Result<Answer> {
+        let close = if last { "connection: close\r\n" } else { "" };
         let head = format!(
-            "POST {path} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\n\
+            "POST {path} HTTP/1.1\r\nhost: {}\r\n{close}content-type: application/json\r\n\
              x-messagesystems-batch-id: {id}\r\nuser-agent: SparkPost\r\ncontent-length: {}\r\n\r\n",
             self.target,
             body.len(),
@@ -44,10 +59,12 @@ impl Connection {
             .write_all_buf(&mut request)
             .await
             .context("send the request")?;
-        self.read_answer().await
+        let mut answer = self.read_answer().await?;
+        answer.closes |= last;
+        Ok(answer)
     }
 
-    async fn read_answer(&mut self) -> Result<u16> {
+    async fn read_answer(&mut self) -> Result<Answer> {
         self.answer.clear();
         let head_end = loop {
             if let Some(end) = find(&self.answer, b"\r\n\r\n") {
@@ -62,7 +79,10 @@ impl Connection {
             self.read_more().await?;
         }
         let status = head.split(' ').nth(1).unwrap_or_default();
-        status.parse().context("read the status")
+        Ok(Answer {
+            status: status.parse().context("read the status")?,
+            closes: closes(&head),
+        })
     }
 
     async fn read_more(&mut self) -> Result<()> {
@@ -85,11 +105,20 @@ fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
 }
 
 fn content_length(head: &str) -> usize {
+    header(head, "content-length")
+        .and_then(|value| value.parse().ok())
+        .unwrap_or(0)
+}
+
+fn closes(head: &str) -> bool {
+    header(head, "connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
+}
+
+fn header<'h>(head: &'h str, wanted: &str) -> Option<&'h str> {
     head.lines()
         .filter_map(|line| line.split_once(':'))
-        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
-        .and_then(|(_, value)| value.trim().parse().ok())
-        .unwrap_or(0)
+        .find(|(name, _)| name.eq_ignore_ascii_case(wanted))
+        .map(|(_, value)| value.trim())
 }
 
 #[cfg(test)]
@@ -103,6 +132,8 @@ mod tests {
             2
         );
         assert_eq!(content_length("HTTP/1.1 200 OK\r\n\r\n"), 0);
+        assert!(closes("HTTP/1.1 503 No\r\nConnection: close\r\n\r\n"));
+        assert!(!closes("HTTP/1.1 200 OK\r\n\r\n"));
         assert_eq!(find(b"a\r\n\r\n{}", b"\r\n\r\n"), Some(1));
     }
 }

@@ -1,0 +1,203 @@
+//! What was to be reached, and what was.
+
+use serde_json::{Value, json};
+
+use super::{Compared, Loads};
+use crate::bench::figures::short;
+use crate::bench::report::Section;
+
+/// One bar.
+#[derive(Debug)]
+pub(super) struct Goal {
+    load: &'static str,
+    what: &'static str,
+    /// `most` when true, `least` when not.
+    at_most: bool,
+    bar: f64,
+    measured: f64,
+}
+
+impl Goal {
+    fn met(&self) -> bool {
+        match self.at_most {
+            true => self.measured <= self.bar,
+            false => self.measured >= self.bar,
+        }
+    }
+}
+
+const fn at_least(load: &'static str, what: &'static str, bar: f64, measured: f64) -> Goal {
+    Goal {
+        load,
+        what,
+        at_most: false,
+        bar,
+        measured,
+    }
+}
+
+const fn at_most(load: &'static str, what: &'static str, bar: f64, measured: f64) -> Goal {
+    Goal {
+        load,
+        what,
+        at_most: true,
+        bar,
+        measured,
+    }
+}
+
+/// Every goal, from the medians of a run.
+pub(super) fn of(loads: &Loads) -> Vec<Goal> {
+    let mut goals = of_large(&loads.large, &loads.open);
+    goals.extend(of_small(&loads.small));
+    goals.extend(of_lone(&loads.lone));
+    goals.extend(of_fresh(&loads.fresh, &loads.large));
+    if let Some(ratio) = loads.contest.ratio_to_synced() {
+        let what = "requests/s, the fastest peer with the same guarantee = 1";
+        goals.push(at_least("peers", what, 3.0, ratio));
+    }
+    let all = [
+        &loads.large,
+        &loads.open,
+        &loads.small,
+        &loads.fresh,
+        &loads.lone,
+    ];
+    let lost: f64 = all.map(|load| load.postlake.most("lost")).iter().sum();
+    let what = "answered 200 and not stored after SIGKILL";
+    goals.push(at_most("all", what, 0.0, lost + loads.contest.lost()));
+    goals
+}
+
+fn own(compared: &Compared, name: &str) -> f64 {
+    compared.postlake.median(name)
+}
+
+fn of_large(large: &Compared, open: &Compared) -> Vec<Goal> {
+    let ratio = |name| large.ratios.median(name);
+    let f99 = open.disk.median("append_64_kib_p99_ms");
+    let (to_bare, to_disk) = (ratio("requests_per_cpu_to_bare"), ratio("bytes_to_append"));
+    let rate = own(large, "requests_per_second");
+    let most_memory = large.postlake.most("peak_rss_mib");
+    vec![
+        at_least(
+            "L1",
+            "requests for the same server CPU, bare hyper = 1",
+            0.8,
+            to_bare,
+        ),
+        at_least(
+            "L1",
+            "MB/s of bodies, append and fdatasync of 1 MiB = 1",
+            0.9,
+            to_disk,
+        ),
+        at_least("L1", "requests/s", 100.0, rate),
+        at_most(
+            "L1",
+            "latency p99 in the open loop, ms: 2 F99 + 20",
+            2.0 * f99 + 20.0,
+            own(open, "p99_ms"),
+        ),
+        at_most(
+            "L1",
+            "latency p99 in the closed loop, ms",
+            250.0,
+            own(large, "p99_ms"),
+        ),
+        at_most("L14", "peak RSS in L1, MiB", 256.0, most_memory),
+    ]
+}
+
+fn of_small(small: &Compared) -> Vec<Goal> {
+    vec![
+        at_least(
+            "L2",
+            "requests per sync",
+            10.0,
+            own(small, "requests_per_sync"),
+        ),
+        at_least(
+            "L2",
+            "requests/s",
+            3000.0,
+            own(small, "requests_per_second"),
+        ),
+        at_most("L2", "latency p99, ms", 100.0, own(small, "p99_ms")),
+    ]
+}
+
+fn of_lone(lone: &Compared) -> Vec<Goal> {
+    let bar = |name, extra| 2.0 * lone.disk.median(name) + extra;
+    let (p50, p99) = (
+        bar("append_64_kib_p50_ms", 2.0),
+        bar("append_64_kib_p99_ms", 10.0),
+    );
+    vec![
+        at_most("L3", "latency p50, ms: 2 F50 + 2", p50, own(lone, "p50_ms")),
+        at_most(
+            "L3",
+            "latency p99, ms: 2 F99 + 10",
+            p99,
+            own(lone, "p99_ms"),
+        ),
+    ]
+}
+
+fn of_fresh(fresh: &Compared, large: &Compared) -> Vec<Goal> {
+    let ratio = own(fresh, "requests_per_second") / own(large, "requests_per_second");
+    vec![
+        at_least("L8", "requests/s, L1 = 1", 0.6, ratio),
+        at_most("L8", "latency p99, ms", 400.0, own(fresh, "p99_ms")),
+    ]
+}
+
+pub(super) fn json(goals: &[Goal]) -> Value {
+    let one = |goal: &Goal| {
+        json!({
+            "load": goal.load,
+            "what": goal.what,
+            "bar": goal.bar,
+            "at_most": goal.at_most,
+            "measured": goal.measured,
+            "met": goal.met(),
+        })
+    };
+    goals.iter().map(one).collect()
+}
+
+pub(super) fn section(goals: &[Goal]) -> Section {
+    let row = |goal: &Goal| {
+        let side = if goal.at_most { "at most" } else { "at least" };
+        vec![
+            goal.load.to_owned(),
+            goal.what.to_owned(),
+            format!("{side} {}", short(goal.bar)),
+            short(goal.measured),
+            if goal.met() { "yes" } else { "**no**" }.to_owned(),
+        ]
+    };
+    let head = ["load", "what", "goal", "median", "reached"];
+    Section {
+        title: "Goals".to_owned(),
+        words:
+            "Each is explained with its load below; how to read them is in `docs/benchmarks.md`."
+                .to_owned(),
+        head: head.map(str::to_owned).to_vec(),
+        rows: goals.iter().map(row).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_figure_that_is_missing_reaches_nothing() {
+        assert!(at_least("L1", "a", 1.0, 1.0).met() && at_most("L1", "a", 1.0, 1.0).met());
+        assert!(!at_least("L1", "a", 1.0, 0.9).met() && !at_most("L1", "a", 1.0, 1.1).met());
+        assert!(
+            !at_least("L1", "a", 1.0, f64::NAN).met() && !at_most("L1", "a", 1.0, f64::NAN).met()
+        );
+    }
+}
