@@ -8,7 +8,8 @@ use anyhow::Result;
 use super::cache;
 use crate::program::quiet;
 
-const PACKAGE: &str = "playwright-core@1.65.1";
+/// The last line that runs on Node 18, which is what Debian 12 has.
+const PACKAGE: &str = "playwright-core@1.61.1";
 
 /// On `Ok` the `node_modules` that holds the package.
 pub(super) fn install() -> Result<PathBuf> {
