@@ -42,9 +42,11 @@ mod key;
 mod batch;
 pub mod segment;
 
+mod directory;
 mod store;
 
 pub use batch::{Batch, Envelope, SourceKind};
+pub use directory::DurableDirectory;
 pub use key::{KeyError, SegmentKey, SegmentNumber, StreamName};
 pub use store::{
     CreateOnly, LandError, LandErrorKind, ListError, MAX_FOREIGN_NAMES, MAX_SEGMENTS_LISTED,

@@ -1,11 +1,9 @@
 //! The object store as a raw store: land, discover, read.
 //!
 //! Any [`ObjectStore`] will do that answers a put only when the object is durable and honours
-//! [`PutMode::Create`]. A local directory is such a store only as
-//! `LocalFileSystem::new_with_prefix(dir)?.with_fsync(true)`: a put then writes and syncs a staging
-//! file `<name>#<n>`, links it to its name, syncs the folder, and syncs new folders up to the first
-//! that stood before. A staging file that a crash leaves behind is in no listing. The directory
-//! itself must be made, and its parent synced, by whoever chooses it.
+//! [`PutMode::Create`]. A local directory is such a store only as [`crate::DurableDirectory`]: a put
+//! then writes and syncs a staging file `<name>#<n>`, links it to its name, syncs the folder, and
+//! syncs new folders up to the directory. A staging file that a crash leaves behind is in no listing.
 
 #[cfg(test)]
 mod faults;

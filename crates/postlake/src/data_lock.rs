@@ -1,7 +1,7 @@
 //! One server for a data directory: the second is told which process holds it.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read as _, Seek as _, Write as _};
+use std::io::{ErrorKind, Read as _, Seek as _, Write as _};
 use std::path::Path;
 
 use crate::exit::{Exit, Failure};
@@ -45,18 +45,17 @@ impl DataLock {
     }
 }
 
-/// Makes the directory with its missing parents, and has their entries on the disk before anything in
-/// it is acknowledged.
+/// Makes the directory with its missing parents, and has the entries of all of them on the disk before
+/// anything in it is acknowledged. Also of those that were there: an earlier start may have made them
+/// and been killed before it could sync them.
 fn create_synced(directory: &Path) -> std::io::Result<()> {
-    let missing: Vec<_> = directory
-        .ancestors()
-        .take_while(|place| !place.as_os_str().is_empty() && !place.exists())
-        .collect();
     std::fs::create_dir_all(directory)?;
-    for place in missing {
-        File::open(place)?.sync_all()?;
-        if let Some(parent) = place.parent() {
-            File::open(parent)?.sync_all()?;
+    for place in std::path::absolute(directory)?.ancestors() {
+        match File::open(place) {
+            Ok(folder) => folder.sync_all()?,
+            // Somebody else's, so nothing in it that we have made.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(())

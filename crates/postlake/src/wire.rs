@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use object_store::ObjectStore;
 use object_store::aws::AmazonS3Builder;
-use object_store::local::LocalFileSystem;
 use object_store::prefix::PrefixStore;
 use postlake_event::sink::Sink;
 use postlake_lake::{DataUrl, Lake};
 use postlake_loader::{Loader, PassLimits};
-use postlake_raw::RawStore;
 use postlake_raw::clock::{Clock, SystemClock};
+use postlake_raw::{DurableDirectory, RawStore};
 use postlake_serve::{LakeSource, SqlEngine, SqlLimits, TableSource};
 use postlake_sinks::CsvSink;
 
@@ -31,9 +30,9 @@ pub(crate) fn object_store(data: &DataUrl) -> Result<Arc<dyn ObjectStore>, Failu
         let doing = || format!("open the data directory {}", directory.display());
         std::fs::create_dir_all(directory)
             .map_err(|source| Failure::caused(Exit::CannotCreate, doing(), source))?;
-        let store = LocalFileSystem::new_with_prefix(directory)
+        let store = DurableDirectory::open(directory)
             .map_err(|source| Failure::caused(Exit::CannotCreate, doing(), source))?;
-        return Ok(Arc::new(store.with_fsync(true)));
+        return Ok(Arc::new(store));
     }
     let (bucket, prefix) = data.s3().unwrap_or_default();
     let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket);

@@ -3,13 +3,13 @@
 use chrono::{TimeZone, Utc};
 use object_store::ObjectStoreExt;
 use object_store::aws::AmazonS3Builder;
-use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::prefix::PrefixStore;
 
 use super::faults::{Fault, Faulty};
 use super::*;
 use crate::batch::{Batch, SourceKind};
+use crate::directory::DurableDirectory;
 
 fn stream(day: u32, random: u64) -> StreamName {
     StreamName::from_parts(Utc.with_ymd_and_hms(2026, 1, day, 3, 4, 5).unwrap(), random)
@@ -141,9 +141,7 @@ async fn contract_holds_in_memory() {
 #[tokio::test]
 async fn contract_holds_in_a_directory_with_fsync() {
     let directory = tempfile::tempdir().unwrap();
-    let store = LocalFileSystem::new_with_prefix(directory.path())
-        .unwrap()
-        .with_fsync(true);
+    let store = DurableDirectory::open(directory.path()).unwrap();
     check_contract(Arc::new(store)).await;
 }
 
@@ -167,9 +165,7 @@ async fn contract_holds_on_s3() {
 #[tokio::test]
 async fn a_staging_file_of_a_killed_process_is_in_no_listing_and_in_nobodys_way() {
     let directory = tempfile::tempdir().unwrap();
-    let store = LocalFileSystem::new_with_prefix(directory.path())
-        .unwrap()
-        .with_fsync(true);
+    let store = DurableDirectory::open(directory.path()).unwrap();
     let raw = RawStore::new(Arc::new(store));
     let key = key_in(stream(1, 1), 1);
     let staging = directory.path().join(format!("{key}#1"));
@@ -254,9 +250,7 @@ async fn an_odd_failure_of_the_disk_leaves_the_outcome_unknown() {
         "a file where the folder should be",
     )
     .unwrap();
-    let store = LocalFileSystem::new_with_prefix(directory.path())
-        .unwrap()
-        .with_fsync(true);
+    let store = DurableDirectory::open(directory.path()).unwrap();
     let error = RawStore::new(Arc::new(store))
         .land(&key, bytes)
         .await
