@@ -6,6 +6,8 @@
 //! * [`Server`], [`Running`]: children with their output captured, ended by their ids.
 //! * [`Client`], [`ClientLedger`]: seeded traffic, and what was sent and answered 200.
 //! * [`oracle`]: everything answered 200 is in each sink once, nothing was invented, the books balance.
+//! * [`strace`], [`power_cut`]: faults in the calls of a real program, and the disks that power cuts
+//!   leave behind it.
 //! * [`peers`]: other programs that read our results; a test without its peer says so and passes over.
 
 #![allow(
@@ -24,6 +26,9 @@ mod running;
 
 mod place;
 mod server;
+
+pub mod power_cut;
+pub mod strace;
 
 mod client;
 mod ledger;

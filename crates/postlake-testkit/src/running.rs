@@ -179,6 +179,11 @@ impl Running {
         }
     }
 
+    /// As [`Running::wait_for_line`]; `None` when it ended without such a line.
+    pub fn look_for_line(&mut self, wanted: impl Fn(&str) -> bool) -> Option<String> {
+        self.stderr.wait_for_line(wanted)
+    }
+
     /// Whether it ends by itself within `limit`.
     pub fn ends_within(&mut self, limit: Duration) -> bool {
         let child = &mut self.child;

@@ -24,14 +24,27 @@ impl Server {
     #[track_caller]
     pub fn start(command: &mut Command) -> Server {
         let mut running = Running::start(command);
-        let said = running.wait_for_line(|line| {
-            ["not protected", "it stops by itself", "Ctrl-C stops it"]
-                .iter()
-                .any(|last| line.starts_with(last))
-        });
+        let said = running.wait_for_line(is_last);
+        Server::of(running, &said)
+    }
+
+    /// Starts it and waits until it is ready; how it ended if it ends before that.
+    ///
+    /// # Errors
+    /// When it ended.
+    #[track_caller]
+    pub fn try_start(command: &mut Command) -> Result<Server, Outcome> {
+        let mut running = Running::start(command);
+        match running.look_for_line(is_last) {
+            Some(said) => Ok(Server::of(running, &said)),
+            None => Err(running.wait()),
+        }
+    }
+
+    fn of(running: Running, said: &str) -> Server {
         Server {
-            ingest: address(&said, "webhooks"),
-            read: address(&said, "page"),
+            ingest: address(said, "webhooks"),
+            read: address(said, "page"),
             running,
         }
     }
@@ -128,6 +141,13 @@ impl Server {
     pub fn kill(self) -> Outcome {
         self.running.kill()
     }
+}
+
+/// Whether the line is the last one that says where a server listens.
+fn is_last(line: &str) -> bool {
+    ["not protected", "it stops by itself", "Ctrl-C stops it"]
+        .iter()
+        .any(|last| line.starts_with(last))
 }
 
 /// The address in the line that begins with `name`.

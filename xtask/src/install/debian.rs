@@ -22,6 +22,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("radosgw", "radosgw"),
     ("ceph", "ceph-common"),
     ("psql", "postgresql-client"),
+    ("strace", "strace"),
 ];
 
 const POSTGRES: &str = "/usr/lib/postgresql";

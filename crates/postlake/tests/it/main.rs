@@ -20,6 +20,7 @@ mod open_lake;
 mod oracle_itself;
 mod page;
 mod postgres;
+mod power_cut;
 mod reading;
 mod samples;
 mod trigger;
