@@ -22,7 +22,8 @@
 //!
 //! An envelope line is followed by exactly `body_bytes` bytes, whatever they are, and a newline.
 //!
-//! Start with [`SegmentKey`] (names), then [`Batch`], [`segment`], [`RawStore`].
+//! Start with [`SegmentKey`] (names), then [`Batch`], [`segment`], [`RawStore`]; [`data_directory`] is
+//! what a raw store on a disk needs besides.
 
 #![cfg_attr(
     test,
@@ -42,13 +43,17 @@ mod key;
 mod batch;
 pub mod segment;
 
+pub mod data_directory;
+
 mod directory;
+mod probe;
 mod store;
 
 pub use batch::{Batch, Envelope, SourceKind};
 pub use directory::DurableDirectory;
 pub use key::{KeyError, SegmentKey, SegmentNumber, StreamName};
+pub use probe::SyncSpeed;
 pub use store::{
-    CreateOnly, LandError, LandErrorKind, ListError, MAX_FOREIGN_NAMES, MAX_SEGMENTS_LISTED,
-    RawStore, ReadError,
+    CreateOnly, LandCause, LandError, LandErrorKind, ListError, MAX_FOREIGN_NAMES,
+    MAX_SEGMENTS_LISTED, RawStore, ReadError,
 };

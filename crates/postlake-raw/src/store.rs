@@ -5,13 +5,14 @@
 //! then writes and syncs a staging file `<name>#<n>`, links it to its name, syncs the folder, and
 //! syncs new folders up to the directory. A staging file that a crash leaves behind is in no listing.
 
+mod cause;
+
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod tests;
 
 use std::error::Error;
-use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -23,6 +24,10 @@ use tracing::debug;
 
 use crate::key::{self, SegmentKey, SegmentNumber, StreamName};
 use crate::segment::{self, MAX_OBJECT_BYTES, Segment, SegmentError};
+
+pub use cause::LandCause;
+use cause::is_refusal;
+pub(crate) use cause::was_turned_back;
 
 /// Most segments that one call of [`RawStore::segments_after`] returns.
 pub const MAX_SEGMENTS_LISTED: usize = 10_000;
@@ -47,6 +52,7 @@ pub enum LandErrorKind {
 #[error("landing {path} failed ({kind:?})")]
 pub struct LandError {
     kind: LandErrorKind,
+    cause: LandCause,
     path: String,
     #[source]
     source: Option<Box<dyn Error + Send + Sync>>,
@@ -58,9 +64,15 @@ impl LandError {
         self.kind
     }
 
+    /// Why it failed.
+    pub fn cause(&self) -> LandCause {
+        self.cause
+    }
+
     fn new(kind: LandErrorKind, path: &Path, source: object_store::Error) -> Self {
         Self {
             kind,
+            cause: LandCause::of(&source),
             path: path.to_string(),
             source: Some(Box::new(source)),
         }
@@ -138,12 +150,26 @@ pub enum CreateOnly {
 #[derive(Debug, Clone)]
 pub struct RawStore {
     store: Arc<dyn ObjectStore>,
+    reading_proves: bool,
 }
 
 impl RawStore {
     /// The raw store in `store`, under the prefix `raw/`. Touches nothing.
     pub fn new(store: Arc<dyn ObjectStore>) -> Self {
-        Self { store }
+        Self {
+            store,
+            reading_proves: false,
+        }
+    }
+
+    /// As [`RawStore::new`], for a store where what can be read is durable, such as S3: a put whose
+    /// outcome is unknown is looked for, and counts as landed when its bytes are found. A directory
+    /// is no such store: the sync, which may be what failed, cannot be seen by reading.
+    pub fn where_reading_proves(store: Arc<dyn ObjectStore>) -> Self {
+        Self {
+            store,
+            reading_proves: true,
+        }
     }
 
     /// Puts `bytes` under `key`, if nothing stands there.
@@ -160,7 +186,15 @@ impl RawStore {
             Err(error @ object_store::Error::AlreadyExists { .. }) => {
                 self.compare(&path, &bytes, error).await
             }
-            Err(error) => Err(self.explain(&path, error).await),
+            Err(error) => {
+                let error = self.explain(&path, error).await;
+                let open = self.reading_proves && error.kind == LandErrorKind::Unknown;
+                if open && self.stands(&path, &bytes).await {
+                    debug!(object.path = %path, "the answer was lost, the object is there");
+                    return Ok(());
+                }
+                Err(error)
+            }
         }
     }
 
@@ -180,6 +214,19 @@ impl RawStore {
             Err(object_store::Error::AlreadyExists { .. }) => Ok(CreateOnly::Honoured),
             Err(error) => Err(LandError::new(LandErrorKind::Unknown, &path, error)),
         }
+    }
+
+    /// Puts a probe object under a fresh name and gives the name.
+    pub(crate) async fn put_probe(&self, bytes: Bytes) -> Result<Path, LandError> {
+        let path = key::probe_path();
+        match self.create(&path, bytes).await {
+            Ok(()) => Ok(path),
+            Err(error) => Err(self.explain(&path, error).await),
+        }
+    }
+
+    pub(crate) async fn delete_probe(&self, path: &Path) -> object_store::Result<()> {
+        self.store.delete(path).await
     }
 
     /// The UTC days that have streams, oldest first. Other names are passed over.
@@ -304,14 +351,25 @@ impl RawStore {
         }
     }
 
+    /// Whether exactly `ours` stands under `path`; false also when nobody can say.
+    async fn stands(&self, path: &Path, ours: &Bytes) -> bool {
+        match self.store.get(path).await {
+            Ok(there) if there.meta.size == ours.len() as u64 => {
+                matches!(there.bytes().await, Ok(theirs) if theirs == *ours)
+            }
+            _ => false,
+        }
+    }
+
     /// What a failed put means. Only a refusal that the store's side must have decided before it
     /// published anything counts as one, and only after a look that finds the name free.
     async fn explain(&self, path: &Path, error: object_store::Error) -> LandError {
-        let free = is_refusal(&error)
-            && matches!(
-                self.store.head(path).await,
-                Err(object_store::Error::NotFound { .. })
-            );
+        let free = was_turned_back(&error)
+            || is_refusal(&error)
+                && matches!(
+                    self.store.head(path).await,
+                    Err(object_store::Error::NotFound { .. })
+                );
         let kind = if free {
             LandErrorKind::Refused
         } else {
@@ -355,34 +413,4 @@ fn sorted<T: Ord>(items: impl Iterator<Item = T>) -> Vec<T> {
     let mut items: Vec<T> = items.collect();
     items.sort_unstable();
     items
-}
-
-/// Errors by which a store refuses a put: wrong credentials, no permission, no room. Everything else
-/// (a broken connection, a failed sync, a 500) leaves open what has happened.
-fn is_refusal(error: &object_store::Error) -> bool {
-    use object_store::Error as Store;
-    match error {
-        Store::PermissionDenied { .. }
-        | Store::Unauthenticated { .. }
-        | Store::NotSupported { .. }
-        | Store::NotImplemented { .. }
-        | Store::InvalidPath { .. } => true,
-        other => io_kind(other).is_some_and(|kind| {
-            matches!(
-                kind,
-                io::ErrorKind::StorageFull
-                    | io::ErrorKind::QuotaExceeded
-                    | io::ErrorKind::ReadOnlyFilesystem
-                    | io::ErrorKind::PermissionDenied
-            )
-        }),
-    }
-}
-
-/// Kind of the first I/O error among the error and its sources.
-fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
-    match error.downcast_ref::<io::Error>() {
-        Some(error) => Some(error.kind()),
-        None => io_kind(error.source()?),
-    }
 }

@@ -60,6 +60,17 @@ pub(crate) fn not_ready(detail: &str) -> Response {
     problem(StatusCode::SERVICE_UNAVAILABLE, "not_ready", detail)
 }
 
+/// A defect in taking the request. Not acknowledged, as with every other code than 200.
+pub(crate) fn panicked() -> Response {
+    let mut response = problem(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "internal",
+        "taking the request failed",
+    );
+    response.headers_mut().insert(header::CONNECTION, CLOSE);
+    response
+}
+
 /// No such path.
 pub(crate) fn not_found() -> Response {
     problem(StatusCode::NOT_FOUND, "not_found", "no such path")

@@ -16,25 +16,35 @@
 //! **Who is put off.** A failed group goes back to the front of the queue and is tried again, paced,
 //! alerts first and by themselves. Events are refused when the store refuses or after a few tries.
 //! Alerts stay, even when nobody waits for the answer any more, because nobody sends them again.
+//! When the disk is full, room is made for them from a reserve, if there is one.
+//!
+//! **How long a put is waited for.** `put_patience` at first, twice as long after each put that was
+//! not answered, up to `put_timeout`, and the groups become smaller: a slow store is given what it can
+//! take. A put that was given up may go on; there are never more than a few of those.
+//!
+//! **When it ends.** When the receiver is closed; and when the device has failed in every landing for
+//! `device_patience`: then a process that holds on to it helps nobody.
 
+mod landing;
 mod lanes;
 mod stream;
 
 use std::error::Error;
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use bytes::Bytes;
 use postlake_raw::clock::Clock;
-use postlake_raw::{LandErrorKind, RawStore, SegmentKey, segment};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tracing::{error, warn};
+use postlake_raw::{LandCause, RawStore, SegmentKey, segment};
+use tokio::time::{Instant, sleep, sleep_until};
+use tracing::{error, info};
 
 use crate::config::Config;
 use crate::counters::Tally;
-use crate::receipt::{OnLanded, Receipt};
+use crate::receipt::{MakeRoom, OnLanded, Receipt};
 use crate::refusal::Refusal;
 
+use landing::{Lander, Mishap};
 use lanes::Group;
 pub(crate) use lanes::{Lanes, Waiting};
 use stream::OpenStream;
@@ -43,21 +53,46 @@ use stream::OpenStream;
 const MAX_TRIES: u32 = 3;
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const LAST_BACKOFF: Duration = Duration::from_secs(2);
+/// Groups are not made smaller than this, in bytes of bodies.
+const LEAST_GROUP_BYTES: u64 = 1024 * 1024;
+
+/// Why the committer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Nothing more can come.
+    Closed,
+    /// The device fails and fails.
+    DeviceFailed,
+}
 
 /// The one task that writes the stream.
 pub(crate) struct Committer {
     config: Config,
-    store: RawStore,
+    lander: Lander,
     clock: Arc<dyn Clock>,
     tally: Arc<Tally>,
     on_landed: OnLanded,
+    make_room: Arc<OnceLock<MakeRoom>>,
     lanes: Lanes,
     stream: Option<OpenStream>,
     last_start: Option<Instant>,
-    failures_in_a_row: u32,
+    row: Row,
+}
+
+/// The failures since the last success.
+#[derive(Debug, Default)]
+struct Row {
+    failures: u32,
+    /// Puts that were not answered in time, one after the other.
+    timeouts: u32,
+    /// Since when the device fails, and nothing else happened.
+    device_since: Option<Instant>,
+    /// Room was made: no pause.
+    at_once: bool,
 }
 
 /// Why a group was not landed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Failure {
     /// Nothing is stored under the key, nothing will be.
     Refused,
@@ -76,38 +111,48 @@ impl Committer {
         on_landed: OnLanded,
         lanes: Lanes,
     ) -> Self {
-        let (stream, last_start, failures_in_a_row) = (None, None, 0);
         Self {
             config,
-            store,
+            lander: Lander::new(store),
             clock,
             tally,
             on_landed,
+            make_room: Arc::default(),
             lanes,
-            stream,
-            last_start,
-            failures_in_a_row,
+            stream: None,
+            last_start: None,
+            row: Row::default(),
         }
     }
 
-    /// Commits until nothing more can come: the receiver was closed or dropped.
-    pub(crate) async fn run(mut self) {
+    /// Where to put who makes room on a full disk.
+    pub(crate) fn make_room(&self) -> Arc<OnceLock<MakeRoom>> {
+        Arc::clone(&self.make_room)
+    }
+
+    /// Commits until nothing more can come, or the device is given up.
+    pub(crate) async fn run(mut self) -> End {
         while self.lanes.wait().await {
             self.pace().await;
-            let alerts_only = self.failures_in_a_row > 0 && self.lanes.has_alerts();
-            let (group, withdrawn) = self
-                .lanes
-                .gather(self.config.max_segment_bytes, alerts_only);
+            let alerts_only = self.row.failures > 0 && self.lanes.has_alerts();
+            let (group, withdrawn) = self.lanes.gather(self.group_bytes(), alerts_only);
             Tally::add(&self.tally.withdrawn, withdrawn);
             if !group.is_empty() {
                 self.commit(group).await;
             }
+            if self.device_is_hopeless() {
+                self.give_up_all();
+                return End::DeviceFailed;
+            }
         }
+        End::Closed
     }
 
     /// Waits for the next start: the interval since the last one; after failures, longer each time.
     async fn pace(&mut self) {
-        if let Some(exponent) = self.failures_in_a_row.checked_sub(1) {
+        if std::mem::take(&mut self.row.at_once) {
+            // Somebody else would take the room.
+        } else if let Some(exponent) = self.row.failures.checked_sub(1) {
             let backoff = FIRST_BACKOFF.saturating_mul(2_u32.saturating_pow(exponent));
             sleep(backoff.min(LAST_BACKOFF)).await;
         } else if let Some(last_start) = self.last_start {
@@ -119,27 +164,98 @@ impl Committer {
         self.last_start = Some(Instant::now());
     }
 
+    /// How large a group may be: half as large after each put that was not answered in time.
+    fn group_bytes(&self) -> u64 {
+        let most = self.config.max_segment_bytes;
+        let shrunk = most.checked_shr(self.row.timeouts).unwrap_or(0);
+        shrunk.max(LEAST_GROUP_BYTES.min(most))
+    }
+
+    fn patience(&self) -> Duration {
+        let grown = 2_u32.saturating_pow(self.row.timeouts);
+        let patience = self.config.put_patience.saturating_mul(grown);
+        patience.min(self.config.put_timeout)
+    }
+
     async fn commit(&mut self, group: Group) {
         let key = self.next_key();
         let encode = tokio::task::spawn_blocking(move || {
-            let bytes = segment::encode(&key, &group.batches);
-            (group, bytes)
+            // The batches are only read; a panic leaves them whole.
+            let encode = AssertUnwindSafe(|| segment::encode(&key, &group.batches));
+            (catch_unwind(encode), group)
         });
-        // A panic in there takes the group with it: its requests see the reply dropped and get 503.
-        let Ok((group, bytes)) = encode.await else {
-            error!(segment.key = %key, "encoding a segment panicked, its batches are refused");
+        let Ok((encoded, group)) = encode.await else {
+            error!(segment.key = %key, "encoding a segment was cancelled, its batches are refused");
             return;
         };
-        let landed = match bytes {
-            Ok(bytes) => self.land(&key, bytes).await,
-            Err(cause) => {
+        let bytes = match encoded {
+            Ok(Ok(bytes)) => bytes,
+            Ok(Err(cause)) => {
                 error!(segment.key = %key, error = &cause as &dyn Error, "batches do not make a segment");
-                Err(Failure::Unfit)
+                return self.fail(Failure::Unfit, group);
+            }
+            Err(_panic) => {
+                error!(segment.key = %key, "encoding a segment panicked, its batches are refused");
+                return self.fail(Failure::Unfit, group);
             }
         };
-        match landed {
+        let size = bytes.len() as u64;
+        match self.lander.land(&key, bytes, self.patience()).await {
             Ok(()) => self.succeed(&key, group),
-            Err(failure) => self.fail(&failure, group),
+            Err(mishap) => {
+                self.take_note(&mishap);
+                if mishap.cause == LandCause::StorageFull && group.has_alerts() {
+                    self.row.at_once = self.make_room_for(size).await;
+                }
+                self.fail(mishap.failure, group);
+            }
+        }
+    }
+
+    fn take_note(&mut self, mishap: &Mishap) {
+        self.tally.count_failed_landing(mishap.cause);
+        Tally::add(&self.tally.abandoned_puts, u64::from(mishap.abandoned));
+        self.row.timeouts = match mishap.abandoned {
+            true => self.row.timeouts.saturating_add(1),
+            false => 0,
+        };
+        self.row.device_since = match mishap.cause {
+            LandCause::Device => self.row.device_since.or_else(|| Some(Instant::now())),
+            _ => None,
+        };
+    }
+
+    /// Whether the reserve has given up enough for another try.
+    async fn make_room_for(&self, bytes: u64) -> bool {
+        let Some(make_room) = self.make_room.get().cloned() else {
+            return false;
+        };
+        let made = tokio::task::spawn_blocking(move || make_room(bytes)).await;
+        let made = made.unwrap_or(false);
+        if made {
+            info!("space of the reserve is given up for alerts");
+            Tally::add(&self.tally.reserve_given, 1);
+        }
+        made
+    }
+
+    fn device_is_hopeless(&self) -> bool {
+        let since = self.row.device_since;
+        self.row.failures >= MAX_TRIES
+            && since.is_some_and(|since| since.elapsed() >= self.config.device_patience)
+    }
+
+    fn give_up_all(&mut self) {
+        error!("the device has failed in every landing for too long, the receiver ends");
+        loop {
+            let (group, withdrawn) = self.lanes.gather(u64::MAX, false);
+            Tally::add(&self.tally.withdrawn, withdrawn);
+            if group.is_empty() {
+                return;
+            }
+            group
+                .into_waiting()
+                .for_each(|waiting| self.give_up(waiting));
         }
     }
 
@@ -153,29 +269,16 @@ impl Committer {
         self.stream.insert(stream).next_key()
     }
 
-    async fn land(&self, key: &SegmentKey, bytes: Bytes) -> Result<(), Failure> {
-        let landed = timeout(self.config.put_timeout, self.store.land(key, bytes)).await;
-        let error = match landed {
-            Ok(Ok(())) => return Ok(()),
-            Ok(Err(error)) => error,
-            Err(_elapsed) => {
-                warn!(segment.key = %key, "the store did not answer in time");
-                return Err(Failure::Spoilt);
-            }
-        };
-        warn!(segment.key = %key, error = &error as &dyn Error, "segment was not landed");
-        match error.kind() {
-            LandErrorKind::Refused => Err(Failure::Refused),
-            LandErrorKind::Conflict | LandErrorKind::Unknown => Err(Failure::Spoilt),
-        }
-    }
-
     fn succeed(&mut self, key: &SegmentKey, group: Group) {
-        self.failures_in_a_row = 0;
+        self.row = Row::default();
         self.stream = self.stream.take().and_then(OpenStream::advanced);
         Tally::add(&self.tally.segments, 1);
         for (batch_index, waiting) in group.into_waiting().enumerate() {
             let body_bytes = waiting.body_bytes();
+            Tally::add(
+                &self.tally.rewritten_batches,
+                u64::from(waiting.failed_before()),
+            );
             let received_at = waiting.received_at();
             let receipt = Receipt {
                 key: *key,
@@ -193,13 +296,13 @@ impl Committer {
         (self.on_landed)(key);
     }
 
-    fn fail(&mut self, failure: &Failure, group: Group) {
-        self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
-        Tally::add(&self.tally.failed_landings, 1);
-        if matches!(failure, Failure::Spoilt) {
+    fn fail(&mut self, failure: Failure, group: Group) {
+        self.row.failures = self.row.failures.saturating_add(1);
+        if failure == Failure::Spoilt {
+            Tally::add(&self.tally.spoilt_streams, 1);
             self.stream = None;
         }
-        let closed_in_vain = self.lanes.closed() && self.failures_in_a_row >= MAX_TRIES;
+        let closed_in_vain = self.lanes.closed() && self.row.failures >= MAX_TRIES;
         let mut again = Vec::new();
         for mut waiting in group.into_waiting() {
             let tries = waiting.count_failed_landing();

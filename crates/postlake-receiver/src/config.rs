@@ -17,9 +17,9 @@ const SEGMENT_OVERHEAD_BYTES: u64 = MIB;
 pub struct Config {
     /// Largest body taken; a larger one is answered 413. 32 MiB.
     pub max_body_bytes: u64,
-    /// Most bytes of bodies that are being read or wait to be durable; above, events get 503. 256 MiB.
+    /// Most bytes of bodies that are being read or wait to be durable; above, events get 503. 128 MiB.
     pub max_inflight_bytes: u64,
-    /// The same, set aside for alerts, which take from `max_inflight_bytes` when it is used up. 64 MiB.
+    /// The same, set aside for alerts, which take from `max_inflight_bytes` when it is used up. 32 MiB.
     pub alert_reserve_bytes: u64,
     /// Bodies in a segment, in bytes; the rest goes into the next one. A single larger body has a
     /// segment of its own. 32 MiB.
@@ -30,6 +30,13 @@ pub struct Config {
     pub answer_timeout: Duration,
     /// Longest wait for the store to answer a put; then its outcome counts as unknown. 60 s.
     pub put_timeout: Duration,
+    /// How long a put is waited for when the one before was answered; doubles with each that is not,
+    /// up to `put_timeout`. Short for a store whose puts can be given up and tried elsewhere at once,
+    /// as long as `put_timeout` for a disk, where an abandoned put goes on. 60 s.
+    pub put_patience: Duration,
+    /// The committer ends, for the process to end with an I/O error, when the device has failed
+    /// (`EIO`) in every landing for so long. 60 s.
+    pub device_patience: Duration,
     /// Longest time for the headers of a request, and an idle connection's life. 10 s.
     pub header_timeout: Duration,
     /// Longest time for a whole body; then 408. 30 s.
@@ -52,12 +59,14 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             max_body_bytes: 32 * MIB,
-            max_inflight_bytes: 256 * MIB,
-            alert_reserve_bytes: 64 * MIB,
+            max_inflight_bytes: 128 * MIB,
+            alert_reserve_bytes: 32 * MIB,
             max_segment_bytes: 32 * MIB,
             commit_interval: Duration::from_millis(20),
             answer_timeout: Duration::from_secs(8),
             put_timeout: Duration::from_secs(60),
+            put_patience: Duration::from_secs(60),
+            device_patience: Duration::from_secs(60),
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
             body_grace: Duration::from_secs(10),

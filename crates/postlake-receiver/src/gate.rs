@@ -45,6 +45,10 @@ pub(crate) enum Act {
     Full,
     /// The answer never comes.
     Hang,
+    /// The answer never comes, and the store does not let go of the bytes.
+    Stuck,
+    /// The device fails.
+    Device,
     /// The store's code panics.
     Panic,
 }
@@ -57,6 +61,7 @@ pub(crate) struct Gate {
     script: Mutex<VecDeque<Act>>,
     always: Mutex<Option<Act>>,
     puts: watch::Sender<usize>,
+    stuck: Mutex<Vec<PutPayload>>,
 }
 
 impl Gate {
@@ -77,6 +82,7 @@ impl Gate {
             script: Mutex::default(),
             always: Mutex::default(),
             puts: watch::Sender::new(0),
+            stuck: Mutex::default(),
         })
     }
 
@@ -104,6 +110,11 @@ impl Gate {
         RawStore::new(Arc::clone(self) as Arc<dyn ObjectStore>)
     }
 
+    /// Lets go of the bytes of puts that are stuck; how many there were.
+    pub(crate) fn let_go(&self) -> usize {
+        std::mem::take(&mut *self.stuck.lock().unwrap()).len()
+    }
+
     fn next_act(&self) -> Option<Act> {
         self.script
             .lock()
@@ -119,8 +130,8 @@ impl fmt::Display for Gate {
     }
 }
 
-fn broken(kind: std::io::ErrorKind) -> object_store::Error {
-    let source: std::io::Error = kind.into();
+fn broken(cause: impl Into<std::io::Error>) -> object_store::Error {
+    let source: std::io::Error = cause.into();
     object_store::Error::Generic {
         store: "gate",
         source: Box::new(source),
@@ -137,6 +148,11 @@ impl ObjectStore for Gate {
             Some(Act::FailBefore) => Err(broken(std::io::ErrorKind::ConnectionReset)),
             Some(Act::Full) => Err(broken(std::io::ErrorKind::StorageFull)),
             Some(Act::Hang) => std::future::pending().await,
+            Some(Act::Stuck) => {
+                self.stuck.lock().unwrap().push(put);
+                std::future::pending().await
+            }
+            Some(Act::Device) => Err(broken(std::io::Error::from_raw_os_error(5))),
             Some(Act::Panic) => panic!("the store panics on command"),
             Some(Act::LoseAnswer) => {
                 self.inner.put_opts(at, put, options).await?;
@@ -272,7 +288,10 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn start(gate: &Arc<Gate>, config: Config) -> Self {
-        let receiver = receiver(gate, config);
+        Self::around(receiver(gate, config)).await
+    }
+
+    pub(crate) async fn around(receiver: Arc<Receiver>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();

@@ -67,7 +67,6 @@ impl Inflight {
         }
     }
 
-    #[cfg(test)]
     pub(crate) fn used(&self) -> u64 {
         self.shared.used.load(Relaxed) + self.alerts.used.load(Relaxed)
     }

@@ -42,6 +42,8 @@ mod counters;
 
 #[cfg(test)]
 mod gate;
+#[cfg(test)]
+mod over_s3;
 
 pub use auth::{
     AllowSettings, AuthSettings, BasicLogin, HeaderFault, HeaderSecret, OAuthClient, Resolver,
@@ -49,8 +51,8 @@ pub use auth::{
 };
 pub use config::{Config, ConfigError};
 pub use counters::Counters;
-pub use receipt::{OnLanded, Receipt};
-pub use receiver::Receiver;
+pub use receipt::{MakeRoom, OnLanded, Receipt};
+pub use receiver::{Death, Receiver};
 pub use refusal::Refusal;
 pub use router::router;
 pub use serve::{ServeError, serve};

@@ -9,6 +9,10 @@ use postlake_raw::SegmentKey;
 /// loader. A panic in it stops the committer.
 pub type OnLanded = Arc<dyn Fn(&SegmentKey) + Send + Sync>;
 
+/// Called when alerts cannot be landed because the disk is full, with the bytes that they need, on a
+/// blocking thread. True when room was made: the landing is then tried again at once.
+pub type MakeRoom = Arc<dyn Fn(u64) -> bool + Send + Sync>;
+
 /// Proof of durability.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {

@@ -4,8 +4,8 @@
 mod tests;
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 use axum::body::{Body, HttpBody};
 use axum::http::HeaderMap;
@@ -18,18 +18,27 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::Auth;
 use crate::body;
-use crate::commit::{Committer, Lanes, Waiting};
+use crate::commit::{Committer, End, Lanes, Waiting};
 use crate::config::{Config, ConfigError};
 use crate::counters::{Counters, Tally};
 use crate::inflight::{BATCH_OVERHEAD_BYTES, Hold, Inflight};
 use crate::kept_headers;
-use crate::receipt::{OnLanded, Receipt};
+use crate::receipt::{MakeRoom, OnLanded, Receipt};
 use crate::refusal::Refusal;
 
 /// A body above this is hashed on a blocking thread.
 const HASH_INLINE_BYTES: usize = 1024 * 1024;
 /// Most batches that wait, for each of the two webhooks.
 const QUEUE_BATCHES: usize = 8192;
+
+/// Why a committer ended that nobody closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Death {
+    /// It panicked: a defect.
+    Defect,
+    /// The device has failed in every landing for `device_patience`.
+    DeviceFailed,
+}
 
 /// Takes batches and makes them durable, many in one segment. Made once, shared by all requests.
 ///
@@ -45,6 +54,9 @@ pub struct Receiver {
     tally: Arc<Tally>,
     draining: AtomicBool,
     events_held: AtomicBool,
+    store_away: AtomicBool,
+    device_failed: Arc<AtomicBool>,
+    make_room: OnceLock<Arc<OnceLock<MakeRoom>>>,
     closing: CancellationToken,
     ended: CancellationToken,
 }
@@ -84,16 +96,22 @@ impl Receiver {
             tally: Arc::default(),
             draining: AtomicBool::new(false),
             events_held: AtomicBool::new(false),
+            store_away: AtomicBool::new(false),
+            device_failed: Arc::default(),
+            make_room: OnceLock::new(),
             closing: CancellationToken::new(),
             ended: CancellationToken::new(),
         });
         receiver.auth.keep_fresh(receiver.closing.clone());
         let lanes = Lanes::new(alerts_queue, events_queue, receiver.closing.clone());
         let committer = receiver.committer(store, on_landed, lanes);
+        receiver.make_room.get_or_init(|| committer.make_room());
+        let device_failed = Arc::clone(&receiver.device_failed);
         let ended = receiver.ended.clone().drop_guard();
         drop(tokio::spawn(async move {
             let _ended_even_by_panic = ended;
-            committer.run().await;
+            let end = committer.run().await;
+            device_failed.store(end == End::DeviceFailed, Relaxed);
         }));
         Ok(receiver)
     }
@@ -168,6 +186,29 @@ impl Receiver {
         self.events_held.store(held, Relaxed);
     }
 
+    /// Says who makes room when alerts cannot be landed on a full disk. The first word counts.
+    pub fn on_full(&self, make_room: MakeRoom) {
+        if let Some(place) = self.make_room.get() {
+            place.get_or_init(|| make_room);
+        }
+    }
+
+    /// Says that the store is not there (a data directory that was taken away), or is there again:
+    /// `readyz` follows. For the watch over the data directory, which sees it return by itself.
+    pub fn store_away(&self, away: bool) {
+        self.store_away.store(away, Relaxed);
+    }
+
+    /// Whether events are held back now (see [`Receiver::hold_events`]).
+    pub fn events_are_held(&self) -> bool {
+        self.events_held.load(Relaxed)
+    }
+
+    /// Bytes in flight now: bodies that are being read or wait to be durable.
+    pub fn inflight_bytes(&self) -> u64 {
+        self.inflight.used()
+    }
+
     /// Takes no more batches, lands those that wait, and returns when that is done. Batches that the
     /// store does not take in a few tries are refused. May be called more than once.
     pub async fn close(&self) {
@@ -176,25 +217,37 @@ impl Receiver {
         self.ended.cancelled().await;
     }
 
-    /// Returns when the committer has ended although nobody closed the receiver, which is a defect.
-    /// The process should be restarted: from then on every batch is refused. Never returns otherwise.
-    pub async fn committer_died(&self) {
+    /// Returns when the committer has ended although nobody closed the receiver. The process should
+    /// be restarted: from then on every batch is refused. Never returns otherwise.
+    pub async fn committer_died(&self) -> Death {
         self.ended.cancelled().await;
+        if self.device_failed.load(Relaxed) {
+            return Death::DeviceFailed;
+        }
         if self.closing.is_cancelled() {
             std::future::pending::<()>().await;
         }
+        Death::Defect
     }
 
     /// Why `readyz` says 503, if it does. A store that fails is no reason: only a request can find
-    /// out that it works again.
+    /// out that it works again. Nor is a full disk: alerts are still taken. A data directory that is
+    /// away is one, since whoever watches it sees it return.
     pub(crate) fn unready_reason(&self) -> Option<&'static str> {
         if self.ended.is_cancelled() && !self.closing.is_cancelled() {
             Some("the committer has stopped")
         } else if self.draining.load(Relaxed) {
             Some("draining")
+        } else if self.store_away.load(Relaxed) {
+            Some("the data directory is away")
         } else {
             None
         }
+    }
+
+    /// Notes that a request's handler panicked.
+    pub(crate) fn count_panic(&self) {
+        Tally::add(&self.tally.panics, 1);
     }
 
     fn committer(&self, store: RawStore, on_landed: OnLanded, lanes: Lanes) -> Committer {
@@ -238,8 +291,8 @@ impl Receiver {
         body: Bytes,
         hold: Hold,
     ) -> Result<Receipt, Refusal> {
-        let batch = self.batch(source, headers, body).await?;
         let answered = async {
+            let batch = self.batch(source, headers, body).await?;
             let (reply, answer) = oneshot::channel();
             self.enqueue(source, Waiting::new(batch, hold, reply))
                 .await?;

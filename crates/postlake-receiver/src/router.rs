@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use axum::Router;
@@ -10,7 +11,9 @@ use axum::extract::{Request, State};
 use axum::http::Method;
 use axum::response::Response;
 use axum::routing::{get, post};
+use futures::FutureExt as _;
 use postlake_raw::SourceKind;
+use tracing::error;
 
 use crate::answer;
 use crate::auth::Denied;
@@ -83,6 +86,16 @@ async fn guarded(receiver: &Receiver, source: SourceKind, request: Request) -> R
 }
 
 async fn webhook(receiver: &Receiver, source: SourceKind, request: Request) -> Response {
+    // What a panic leaves half done is dropped: the body, and its hold on memory.
+    let taken = AssertUnwindSafe(take(receiver, source, request));
+    taken.catch_unwind().await.unwrap_or_else(|_panic| {
+        error!("taking a request panicked");
+        receiver.count_panic();
+        answer::panicked()
+    })
+}
+
+async fn take(receiver: &Receiver, source: SourceKind, request: Request) -> Response {
     let (head, body) = request.into_parts();
     match receiver.accept_stream(source, &head.headers, body).await {
         Ok(_receipt) => answer::accepted_durable(),

@@ -8,6 +8,7 @@
 //! * [`oracle`]: everything answered 200 is in each sink once, nothing was invented, the books balance.
 //! * [`strace`], [`power_cut`]: faults in the calls of a real program, and the disks that power cuts
 //!   leave behind it.
+//! * [`faulty_s3`]: an S3 server that fails on command.
 //! * [`peers`]: other programs that read our results; a test without its peer says so and passes over.
 
 #![allow(
@@ -34,6 +35,7 @@ mod client;
 mod ledger;
 
 pub mod csv;
+pub mod faulty_s3;
 pub mod oracle;
 pub mod peers;
 pub mod seed;

@@ -70,6 +70,11 @@ impl Waiting {
         self.waiter.failed_landings
     }
 
+    /// Whether a landing with it has failed before.
+    pub(super) fn failed_before(&self) -> bool {
+        self.waiter.failed_landings > 0
+    }
+
     /// Answers the request; false when nobody waits for it any more.
     pub(super) fn answer(self, answer: Result<Receipt, Refusal>) -> bool {
         drop(self.waiter.hold);
@@ -104,6 +109,11 @@ pub(super) struct Group {
 impl Group {
     pub(super) fn is_empty(&self) -> bool {
         self.batches.is_empty()
+    }
+
+    pub(super) fn has_alerts(&self) -> bool {
+        let mut batches = self.batches.iter();
+        batches.any(|batch| batch.envelope.source == SourceKind::Alert)
     }
 
     pub(super) fn into_waiting(self) -> impl Iterator<Item = Waiting> {

@@ -1,8 +1,12 @@
 //! The stream that is being written.
 
-use chrono::NaiveDate;
+use chrono::{NaiveDate, TimeDelta};
 use postlake_raw::clock::Clock;
 use postlake_raw::{SegmentKey, SegmentNumber, StreamName};
+
+/// How far the day of a stream may be ahead of the clock: around midnight a corrected clock may go
+/// back into the day before.
+const MOST_AHEAD: TimeDelta = TimeDelta::days(1);
 
 /// A stream and the number that comes next in it.
 #[derive(Debug)]
@@ -19,9 +23,11 @@ impl OpenStream {
         }
     }
 
-    /// Whether its UTC day has passed. A clock that was set back does not end it.
+    /// Whether its UTC day has passed. A clock that was set back a little does not end it; one that
+    /// had jumped ahead and is right again does, or the stream would stand in the future for good.
     pub(super) fn is_over(&self, today: NaiveDate) -> bool {
-        today > self.name.date()
+        let ahead = self.name.date().signed_duration_since(today);
+        ahead < TimeDelta::zero() || ahead > MOST_AHEAD
     }
 
     /// Where the next segment goes.

@@ -189,6 +189,35 @@ async fn a_new_day_is_a_new_stream_and_a_clock_set_back_is_not() {
     assert_eq!(receiver.counters().streams, 2);
 }
 
+#[tokio::test]
+async fn a_clock_that_jumps_a_year_ahead_and_back_leaves_no_stream_in_the_future() {
+    let (gate, clock) = (Gate::open(), evening());
+    let receiver = Receiver::start(
+        Config::default(),
+        gate.raw(),
+        Arc::clone(&clock) as Arc<dyn Clock>,
+        Arc::new(|_| {}),
+    )
+    .unwrap();
+    let mut dates = Vec::new();
+    for days in [0, 365, -365, -1, -365, 366] {
+        clock.advance(TimeDelta::days(days));
+        let receipt = within(accept(&receiver, Event, "body")).await;
+        dates.push(receipt.unwrap().unwrap().key.date().to_string());
+    }
+    let expected = [
+        "2026-01-02",
+        "2027-01-02",
+        "2026-01-02",
+        // A day behind its stream: within what a corrected clock may do.
+        "2026-01-02",
+        "2025-01-01",
+        "2026-01-02",
+    ];
+    assert_eq!(dates, expected);
+    assert_eq!(bodies(&gate.raw()).await.len(), 6);
+}
+
 /// One accept while the store does `acts`: it is acknowledged, stored, and the streams have no holes.
 async fn check_overcome(acts: &[Act], copies: usize, streams: u64) {
     let gate = Gate::open();
@@ -404,4 +433,153 @@ async fn limits_that_cannot_work_are_said_all_at_once() {
         ["max_body_bytes", "max_inflight_bytes", "max_connections"]
     );
     assert_eq!(Config::default().faults(), []);
+}
+
+#[tokio::test]
+async fn what_failed_is_counted_by_its_cause() {
+    let gate = Gate::open();
+    gate.script(&[Act::Device, Act::FailBefore]);
+    let receiver = receiver(&gate, Config::default());
+    within(accept(&receiver, Event, "body"))
+        .await
+        .unwrap()
+        .unwrap();
+    let counters = receiver.counters();
+    let failed = |code| {
+        let mut causes = counters.failed_landings_by.iter();
+        causes.find(|(known, _)| *known == code).unwrap().1
+    };
+    assert_eq!((failed("device"), failed("unavailable")), (1, 1));
+    assert_eq!((counters.spoilt_streams, counters.streams), (2, 3));
+    assert_eq!(counters.rewritten_batches, 1);
+}
+
+#[tokio::test]
+async fn a_failed_sync_is_followed_by_another_file_in_another_folder() {
+    let gate = Gate::open();
+    let receiver = receiver(&gate, Config::default());
+    let before = within(accept(&receiver, Event, "before")).await.unwrap();
+    gate.script(&[Act::Device]);
+    let after = within(accept(&receiver, Event, "after")).await.unwrap();
+    assert_ne!(before.unwrap().key.stream(), after.unwrap().key.stream());
+}
+
+#[tokio::test]
+async fn a_device_that_fails_for_good_ends_the_committer() {
+    let gate = Gate::open();
+    gate.always(Some(Act::Device));
+    let config = Config {
+        device_patience: std::time::Duration::ZERO,
+        ..Config::default()
+    };
+    let receiver = receiver(&gate, config);
+    let alert = accept(&receiver, Alert, "alert");
+    assert_eq!(within(receiver.committer_died()).await, Death::DeviceFailed);
+    assert!(within(alert).await.unwrap().is_err());
+    assert_eq!(receiver.counters().alerts_given_up, 1);
+    assert_eq!(
+        within(accept(&receiver, Event, "late")).await.unwrap(),
+        Err(Refusal::Stopped)
+    );
+}
+
+#[tokio::test]
+async fn a_device_that_recovers_ends_nothing() {
+    let gate = Gate::open();
+    let config = Config {
+        device_patience: std::time::Duration::ZERO,
+        ..Config::default()
+    };
+    let receiver = receiver(&gate, config);
+    for _ in 0..3 {
+        gate.script(&[Act::Device, Act::Device]);
+        within(accept(&receiver, Event, "body"))
+            .await
+            .unwrap()
+            .unwrap();
+    }
+    assert_eq!(receiver.unready_reason(), None);
+}
+
+#[tokio::test]
+async fn room_is_made_for_alerts_on_a_full_disk_and_for_events_it_is_not() {
+    let gate = Gate::open();
+    gate.always(Some(Act::Full));
+    let receiver = receiver(&gate, Config::default());
+    let (asked, mut requests) = mpsc::channel(8);
+    let disk = Arc::clone(&gate);
+    receiver.on_full(Arc::new(move |bytes| {
+        let first = asked.try_send(bytes).is_ok();
+        disk.always(None);
+        first
+    }));
+    assert_eq!(
+        within(accept(&receiver, Event, "event")).await.unwrap(),
+        Err(Refusal::StoreFailed)
+    );
+    assert!(requests.try_recv().is_err());
+    within(accept(&receiver, Alert, "alert"))
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(requests.try_recv().unwrap() > 0);
+    assert_eq!(receiver.counters().reserve_given, 1);
+    assert_eq!(bodies(&gate.raw()).await, ["alert"]);
+}
+
+#[tokio::test]
+async fn puts_that_hang_are_left_behind_but_never_many() {
+    let gate = Gate::open();
+    gate.always(Some(Act::Stuck));
+    let config = Config {
+        put_timeout: std::time::Duration::from_millis(20),
+        ..Config::default()
+    };
+    let receiver = receiver(&gate, config);
+    let answer = within(accept(&receiver, Event, "body")).await.unwrap();
+    assert_eq!(answer, Err(Refusal::StoreFailed));
+    assert_eq!(receiver.counters().abandoned_puts, 3);
+    gate.always(None);
+    // The hanging ones have every place: nothing is asked of the store until one of them ends.
+    let answer = within(accept(&receiver, Event, "body")).await.unwrap();
+    assert_eq!(answer, Err(Refusal::StoreFailed));
+    assert_eq!(gate.let_go(), 3);
+    within(accept(&receiver, Event, "through"))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(bodies(&gate.raw()).await, ["through"]);
+}
+
+#[tokio::test]
+async fn a_put_is_waited_for_longer_after_each_that_was_not_answered() {
+    let gate = Gate::open();
+    gate.script(&[Act::Hang, Act::Hang]);
+    let config = Config {
+        put_patience: std::time::Duration::from_millis(40),
+        ..Config::default()
+    };
+    let receiver = receiver(&gate, config);
+    let start = std::time::Instant::now();
+    within(accept(&receiver, Event, "body"))
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(start.elapsed() >= std::time::Duration::from_millis(40 + 80));
+    assert_eq!(receiver.counters().abandoned_puts, 2);
+}
+
+#[tokio::test]
+async fn readiness_follows_the_data_directory_and_not_the_full_disk() {
+    let gate = Gate::open();
+    let receiver = receiver(&gate, Config::default());
+    receiver.hold_events(true);
+    assert_eq!(
+        (receiver.unready_reason(), receiver.events_are_held()),
+        (None, true)
+    );
+    receiver.store_away(true);
+    assert!(receiver.unready_reason().unwrap().contains("away"));
+    receiver.store_away(false);
+    assert_eq!(receiver.unready_reason(), None);
 }

@@ -207,3 +207,32 @@ async fn a_slow_store_is_503_and_readiness_follows_the_drain() {
     assert_eq!(status(&unready), 503);
     assert!(unready.contains("\"code\":\"not_ready\""), "{unready}");
 }
+
+/// A clock that panics when it is first looked at.
+#[derive(Debug, Default)]
+struct Broken(std::sync::atomic::AtomicBool);
+
+impl postlake_raw::clock::Clock for Broken {
+    fn now(&self) -> chrono::DateTime<chrono::Utc> {
+        let before = self.0.swap(true, std::sync::atomic::Ordering::SeqCst);
+        assert!(before, "the clock panics on command");
+        chrono::DateTime::UNIX_EPOCH
+    }
+}
+
+#[tokio::test]
+async fn a_panic_costs_its_request_alone() {
+    let gate = Gate::open();
+    let clock = Arc::new(Broken::default());
+    let receiver = crate::Receiver::start(Config::default(), gate.raw(), clock, Arc::new(|_| {}));
+    let receiver = receiver.unwrap();
+    let server = Server::around(Arc::clone(&receiver)).await;
+    check_problem(
+        &server.post("/webhooks/events", "one").await,
+        500,
+        "internal",
+    );
+    assert_eq!(status(&server.post("/webhooks/events", "two").await), 200);
+    assert_eq!(receiver.counters().panics, 1);
+    assert_eq!(receiver.inflight_bytes(), 0);
+}
