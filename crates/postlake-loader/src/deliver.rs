@@ -7,33 +7,50 @@ use postlake_lake::Lake;
 use crate::error::LoadError;
 
 /// What a round of deliveries moved.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Delivered {
     /// Versions with rows that were delivered.
     pub versions: u64,
     /// Rows in them.
     pub rows: u64,
+    /// How far the sink has come with each table that could be looked at.
+    pub reached: Vec<Reached>,
 }
 
-/// Delivers every version that the sink does not hold yet, table by table, in order.
+/// How far a sink has come with a table, in versions counted from the first, which is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reached {
+    /// The table.
+    pub table: Table,
+    /// Versions that the lake has.
+    pub lake_versions: u64,
+    /// Versions that the sink holds.
+    pub sink_versions: u64,
+}
+
+/// Delivers every version that the sink does not hold yet, table by table, in order, and notes in
+/// `delivered` what was moved, also when it fails.
 ///
 /// On `Ok` the sink holds all that the lake held when each table was opened. On `Err` it holds a
 /// beginning of it and the next call goes on from there.
 ///
 /// # Errors
 /// When the lake cannot be read or the sink does not take a version.
-pub async fn deliver_pending(lake: &Lake, sink: &dyn Sink) -> Result<Delivered, LoadError> {
-    let mut delivered = Delivered::default();
+pub async fn deliver_pending(
+    lake: &Lake,
+    sink: &dyn Sink,
+    delivered: &mut Delivered,
+) -> Result<(), LoadError> {
     let mut first_fault = None;
     for table in sink.tables() {
         // A table that cannot be delivered does not hold up the others.
-        if let Err(fault) = deliver_table(lake, sink, *table, &mut delivered).await {
+        if let Err(fault) = deliver_table(lake, sink, *table, delivered).await {
             first_fault.get_or_insert(fault);
         }
     }
     match first_fault {
         Some(fault) => Err(fault),
-        None => Ok(delivered),
+        None => Ok(()),
     }
 }
 
@@ -66,6 +83,12 @@ async fn deliver_table(
         version,
     };
     let mut reached = held.map(|held| held.version);
+    let place = delivered.reached.len();
+    delivered.reached.push(Reached {
+        table,
+        lake_versions: open.version() + 1,
+        sink_versions: reached.map_or(0, |version| version + 1),
+    });
     for version in reached.map_or(0, |version| version + 1)..=open.version() {
         let change = open.change(version).await.map_err(LoadError::Lake)?;
         let rows: usize = change.batches.iter().map(|batch| batch.num_rows()).sum();
@@ -81,10 +104,20 @@ async fn deliver_table(
         reached = Some(version);
         delivered.versions += 1;
         delivered.rows += rows as u64;
+        delivered.note(place, version);
     }
     if reached != Some(open.version()) {
         let newest = at(open.version());
         sink.advance(table, &newest).await.map_err(failed)?;
+        delivered.note(place, open.version());
     }
     Ok(())
+}
+
+impl Delivered {
+    fn note(&mut self, place: usize, version: u64) {
+        if let Some(reached) = self.reached.get_mut(place) {
+            reached.sink_versions = version + 1;
+        }
+    }
 }

@@ -22,6 +22,7 @@
     )
 )]
 
+mod backlog;
 pub mod deliver;
 mod discover;
 mod error;
@@ -31,6 +32,7 @@ pub mod pass;
 mod positions;
 mod settle;
 
-pub use deliver::{Delivered, deliver_pending};
+pub use backlog::Backlog;
+pub use deliver::{Delivered, Reached, deliver_pending};
 pub use error::LoadError;
 pub use pass::{Loader, PassLimits, PassReport};

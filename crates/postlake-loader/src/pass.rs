@@ -19,6 +19,7 @@ use postlake_raw::clock::Clock;
 use postlake_raw::segment::SegmentError;
 use postlake_raw::{Batch, RawStore, ReadError, SegmentKey, StreamName};
 
+use crate::backlog::{self, Backlog};
 use crate::discover::Discovery;
 use crate::error::LoadError;
 use crate::index::{DEFAULT_KEY_LIMIT, KeyIndex};
@@ -122,6 +123,29 @@ impl Loader {
         // Only after success: whatever an error left half done is read again from the lake.
         self.open = Some(open);
         Ok(report)
+    }
+
+    /// What is received and not loaded at present. Lists the raw store and reads nothing of it.
+    ///
+    /// # Errors
+    /// When the raw store or the lake does not answer.
+    pub async fn backlog(&mut self) -> Result<Backlog, LoadError> {
+        let mut open = match self.open.take() {
+            Some(open) => open,
+            None => self.open_lake().await.map_err(LoadError::Lake)?,
+        };
+        let backlog = backlog::measure(&self.raw, &mut open.tables).await?;
+        self.open = Some(open);
+        Ok(backlog)
+    }
+
+    /// The tables of the lake with their versions, as of the last pass; empty before the first.
+    pub fn versions(&self) -> Vec<(Table, u64)> {
+        let open = self.open.iter();
+        let tables = open.flat_map(|open| Table::ALL.map(|table| (table, open.tables.get(table))));
+        tables
+            .filter_map(|(table, open)| Some((table, open?.version())))
+            .collect()
     }
 
     async fn open_lake(&self) -> Result<Open, LakeError> {

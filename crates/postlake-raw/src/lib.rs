@@ -55,5 +55,5 @@ pub use key::{KeyError, SegmentKey, SegmentNumber, StreamName};
 pub use probe::SyncSpeed;
 pub use store::{
     CreateOnly, LandCause, LandError, LandErrorKind, ListError, MAX_FOREIGN_NAMES,
-    MAX_SEGMENTS_LISTED, RawStore, ReadError,
+    MAX_SEGMENTS_LISTED, RawStore, ReadError, Waiting,
 };

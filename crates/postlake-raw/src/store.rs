@@ -11,6 +11,9 @@ mod cause;
 mod faults;
 #[cfg(test)]
 mod tests;
+mod waiting;
+
+pub use waiting::Waiting;
 
 use std::error::Error;
 use std::sync::Arc;

@@ -200,7 +200,11 @@ impl Committer {
             }
         };
         let size = bytes.len() as u64;
-        match self.lander.land(&key, bytes, self.patience()).await {
+        self.tally.measures.segment_bytes.add(size);
+        let started = Instant::now();
+        let landed = self.lander.land(&key, bytes, self.patience()).await;
+        self.tally.measures.put.add_time(started.elapsed());
+        match landed {
             Ok(()) => self.succeed(&key, group),
             Err(mishap) => {
                 self.take_note(&mishap);
@@ -273,6 +277,10 @@ impl Committer {
         self.row = Row::default();
         self.stream = self.stream.take().and_then(OpenStream::advanced);
         Tally::add(&self.tally.segments, 1);
+        self.tally
+            .measures
+            .segment_batches
+            .add(group.batches.len() as u64);
         for (batch_index, waiting) in group.into_waiting().enumerate() {
             let body_bytes = waiting.body_bytes();
             Tally::add(

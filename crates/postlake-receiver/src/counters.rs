@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use postlake_raw::LandCause;
 
+use crate::measures::Measures;
 use crate::refusal::Refusal;
 
 /// A reading of the counters. Each one only grows; they are read one after the other.
@@ -58,6 +59,7 @@ pub(crate) struct Tally {
     pub(crate) panics: AtomicU64,
     failed_landings_by: [AtomicU64; LandCause::ALL.len()],
     refused: [AtomicU64; Refusal::ALL.len()],
+    pub(crate) measures: Measures,
 }
 
 impl Tally {

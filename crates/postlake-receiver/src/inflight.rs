@@ -67,6 +67,7 @@ impl Inflight {
         }
     }
 
+    /// Bytes that are held now.
     pub(crate) fn used(&self) -> u64 {
         self.shared.used.load(Relaxed) + self.alerts.used.load(Relaxed)
     }

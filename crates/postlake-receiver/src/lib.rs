@@ -39,6 +39,7 @@ mod refusal;
 
 mod commit;
 mod counters;
+mod measures;
 
 #[cfg(test)]
 mod gate;
@@ -51,6 +52,7 @@ pub use auth::{
 };
 pub use config::{Config, ConfigError};
 pub use counters::Counters;
+pub use measures::{Distribution, Measurements};
 pub use receipt::{MakeRoom, OnLanded, Receipt};
 pub use receiver::{Death, Receiver};
 pub use refusal::Refusal;

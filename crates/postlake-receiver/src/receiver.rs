@@ -13,7 +13,7 @@ use bytes::Bytes;
 use postlake_raw::clock::Clock;
 use postlake_raw::{Batch, RawStore, SourceKind};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Auth;
@@ -23,6 +23,7 @@ use crate::config::{Config, ConfigError};
 use crate::counters::{Counters, Tally};
 use crate::inflight::{BATCH_OVERHEAD_BYTES, Hold, Inflight};
 use crate::kept_headers;
+use crate::measures::Measurements;
 use crate::receipt::{MakeRoom, OnLanded, Receipt};
 use crate::refusal::Refusal;
 
@@ -136,7 +137,7 @@ impl Receiver {
                 Err(Refusal::Overloaded)
             }
         };
-        self.counted(accepted.await)
+        self.counted(source, accepted).await
     }
 
     /// As [`Receiver::accept`], reading the body first, within the limits.
@@ -151,7 +152,7 @@ impl Receiver {
             let body = body::collect(&self.config, body, &mut hold).await?;
             self.make_durable(source, headers, body, hold).await
         };
-        self.counted(accepted.await)
+        self.counted(source, accepted).await
     }
 
     /// Who may post.
@@ -172,6 +173,11 @@ impl Receiver {
     /// What was done so far.
     pub fn counters(&self) -> Counters {
         self.tally.read()
+    }
+
+    /// How long it took and how large it was.
+    pub fn measurements(&self) -> Measurements {
+        self.tally.measures.read()
     }
 
     /// From now on `readyz` says 503, so that a load balancer sends new requests elsewhere. Batches
@@ -233,7 +239,7 @@ impl Receiver {
     /// Why `readyz` says 503, if it does. A store that fails is no reason: only a request can find
     /// out that it works again. Nor is a full disk: alerts are still taken. A data directory that is
     /// away is one, since whoever watches it sees it return.
-    pub(crate) fn unready_reason(&self) -> Option<&'static str> {
+    pub fn unready_reason(&self) -> Option<&'static str> {
         if self.ended.is_cancelled() && !self.closing.is_cancelled() {
             Some("the committer has stopped")
         } else if self.draining.load(Relaxed) {
@@ -255,7 +261,19 @@ impl Receiver {
         Committer::new(self.config.clone(), store, clock, tally, on_landed, lanes)
     }
 
-    fn counted(&self, accepted: Result<Receipt, Refusal>) -> Result<Receipt, Refusal> {
+    async fn counted(
+        &self,
+        source: SourceKind,
+        accepted: impl Future<Output = Result<Receipt, Refusal>>,
+    ) -> Result<Receipt, Refusal> {
+        let started = Instant::now();
+        let accepted = accepted.await;
+        let measures = &self.tally.measures;
+        let times = match source {
+            SourceKind::Event => &measures.event_answer,
+            SourceKind::Alert => &measures.alert_answer,
+        };
+        times.add_time(started.elapsed());
         accepted.inspect_err(|refusal| self.tally.count_refusal(*refusal))
     }
 

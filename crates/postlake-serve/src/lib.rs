@@ -43,8 +43,10 @@ mod visible;
 
 pub use hosts::HostPolicy;
 pub use lake_source::LakeSource;
+pub use protect::protect;
 pub use server::{router, serve};
 pub use source::{BoxError, TableSet, TableSnapshot, TableSource, Versions};
 pub use sql::{PlanVisibility, QueryAnswer, SqlEngine, SqlError, SqlErrorKind, SqlLimits, VIEWS};
 pub use state::{Now, ServeConfig, ServeState};
 pub use subject::Subaccount;
+pub use visible::visible;

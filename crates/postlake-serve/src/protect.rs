@@ -1,6 +1,8 @@
 //! What stands in front of every route: whose name the request may use, what a browser may do with the
 //! answer, and that no other site can make a browser ask.
 
+use std::sync::Arc;
+
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
@@ -8,7 +10,6 @@ use axum::response::{IntoResponse as _, Response};
 
 use crate::api::Problem;
 use crate::hosts::HostPolicy;
-use crate::state::ServeState;
 
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; \
      script-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
@@ -29,12 +30,14 @@ const HEADERS: [(HeaderName, &str); 5] = [
 
 /// The layer around all routes. Every answer, refusals included, carries the security headers, and
 /// `Cache-Control: no-store` unless its route said otherwise.
-pub(crate) async fn protect(
-    State(state): State<ServeState>,
+///
+/// Used by the read listener, and by whoever opens another one that browsers of this machine reach.
+pub async fn protect(
+    State(hosts): State<Arc<HostPolicy>>,
     request: Request,
     next: Next,
 ) -> Response {
-    let mut response = match admit(&state.config().hosts, &request) {
+    let mut response = match admit(&hosts, &request) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     };

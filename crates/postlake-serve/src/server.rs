@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::sync::Arc;
 
 use axum::middleware::from_fn_with_state;
 use axum::{Router, routing::get};
@@ -13,13 +14,14 @@ use crate::{api, page};
 
 /// All routes of the read listener with their protection.
 pub fn router(state: ServeState) -> Router {
+    let hosts = Arc::new(state.config().hosts.clone());
     Router::new()
         .route("/", get(page::overview))
         .merge(page::assets())
         .merge(api::routes())
         .fallback(api::no_such_path)
         .method_not_allowed_fallback(api::wrong_method)
-        .layer(from_fn_with_state(state.clone(), protect))
+        .layer(from_fn_with_state(hosts, protect))
         .with_state(state)
 }
 

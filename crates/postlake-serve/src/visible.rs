@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 /// The text with control, invisible and direction-changing characters written as escapes: `\n`, `\t`,
 /// `\u{1b}`. Everything else stays as it is.
-pub(crate) fn visible(text: &str) -> Cow<'_, str> {
+pub fn visible(text: &str) -> Cow<'_, str> {
     if !text.chars().any(hidden) {
         return Cow::Borrowed(text);
     }

@@ -77,7 +77,10 @@ pub fn exchange(
     let mut stream = TcpStream::connect_timeout(&address, CONNECT_LIMIT)?;
     stream.set_read_timeout(Some(ANSWER_LIMIT))?;
     stream.set_write_timeout(Some(ANSWER_LIMIT))?;
-    let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\n");
+    let mut head = format!("{method} {path} HTTP/1.1\r\n");
+    if !headers.iter().any(|(name, _)| *name == "host") {
+        head.push_str(&format!("host: {address}\r\n"));
+    }
     for (name, value) in headers.iter().filter(|(name, _)| *name != "connection") {
         head.push_str(&format!("{name}: {value}\r\n"));
     }

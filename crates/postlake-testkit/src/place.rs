@@ -116,6 +116,8 @@ impl Place {
             .args(arguments)
             .current_dir(self.home.path())
             .env("NO_COLOR", "1")
+            // Many servers run at a time.
+            .env("POSTLAKE_ADMIN__LISTEN", FREE)
             .env_remove("COLUMNS")
             .stdin(Stdio::null());
         command

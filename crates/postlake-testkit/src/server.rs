@@ -17,6 +17,7 @@ pub struct Server {
     running: Running,
     ingest: Option<SocketAddr>,
     read: Option<SocketAddr>,
+    admin: Option<SocketAddr>,
 }
 
 impl Server {
@@ -45,6 +46,7 @@ impl Server {
         Server {
             ingest: address(said, "webhooks"),
             read: address(said, "page"),
+            admin: address(said, "admin"),
             running,
         }
     }
@@ -59,6 +61,12 @@ impl Server {
     #[track_caller]
     pub fn read(&self) -> SocketAddr {
         self.read.expect("the server has the read role")
+    }
+
+    /// Where metrics, health and status are.
+    #[track_caller]
+    pub fn admin(&self) -> SocketAddr {
+        self.admin.expect("the server has said its admin listener")
     }
 
     /// Its process id.

@@ -12,6 +12,7 @@ use crate::config::Settings;
 pub(crate) struct Listeners {
     pub(crate) ingest: Option<SocketAddr>,
     pub(crate) read: Option<SocketAddr>,
+    pub(crate) admin: Option<SocketAddr>,
 }
 
 /// The lines for the terminal.
@@ -24,6 +25,9 @@ pub(crate) fn lines(settings: &Settings, listeners: Listeners, loads: bool) -> V
     if let Some(address) = listeners.read {
         lines.push(format!("  page       http://{address}/"));
         lines.push(format!("  api        http://{address}/api/v1/summary"));
+    }
+    if let Some(address) = listeners.admin {
+        lines.push(format!("  admin      http://{address}/metrics"));
     }
     lines.push(format!("  data       {}", settings.data));
     if loads {

@@ -15,8 +15,28 @@ pub(crate) struct Cli {
     /// Say more on stderr.
     #[arg(short, long, global = true)]
     pub(crate) verbose: bool,
+    /// How the log on stderr is written.
+    #[arg(
+        long,
+        global = true,
+        hide_env_values = true,
+        value_enum,
+        value_name = "FORMAT",
+        default_value = "text",
+        env = "POSTLAKE_LOG_FORMAT"
+    )]
+    pub(crate) log_format: LogFormat,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    // For people.
+    Text,
+    // One JSON object per line.
+    Json,
 }
 
 const EXAMPLES: &str = "\
@@ -44,8 +64,14 @@ pub(crate) enum Command {
     Scores(ScoresArgs),
     /// Turn files of SparkPost JSON into csv, parquet or ndjson, without a server.
     Convert(ConvertArgs),
+    /// Write a commented configuration with new secrets, and say what to enter in SparkPost.
+    Init(InitArgs),
     /// Read the configuration, say every fault and what is in force.
     Check(CheckArgs),
+    /// Look at what is around the configuration: disk, clock, ports, certificate, store, secrets.
+    Doctor(DoctorArgs),
+    /// Show what a running server does: rates, times, backlog, sinks.
+    Top(TopArgs),
     /// Print a script that completes this program's arguments in a shell.
     Completions(CompletionsArgs),
     /// Print the manual page, or write the pages of all commands into a directory.
@@ -226,6 +252,49 @@ pub(crate) struct ConvertArgs {
     pub(crate) output: Option<PathBuf>,
 }
 
+/// A kind of authentication that `init` sets up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum InitAuth {
+    /// User name and password.
+    Basic,
+    /// OAuth 2.0 client credentials, with this server's own token endpoint.
+    Oauth2,
+    /// A secret in a custom header.
+    Header,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  postlake init                                  in the current directory, basic authentication
+  postlake init /etc/postlake --url https://hooks.example.com --auth oauth2")]
+pub(crate) struct InitArgs {
+    /// Where to write postlake.toml and the files of secrets; what is there is never overwritten.
+    #[arg(default_value = ".", value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// Which authentication the webhook gets; several, comma-separated, are all valid.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "basic")]
+    pub(crate) auth: Vec<InitAuth>,
+    /// The public URL of this server, for the values to enter.
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// A directory or s3://bucket/prefix for the data [default: ./postlake-data].
+    #[arg(long, value_name = "URL")]
+    pub(crate) data: Option<String>,
+    /// Write it for the unit in deploy/systemd: data in /var/lib/postlake, secrets where LoadCredential puts them.
+    #[arg(long)]
+    pub(crate) systemd: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
     #[command(flatten)]
@@ -233,6 +302,27 @@ pub(crate) struct CheckArgs {
     /// Print one JSON object.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  postlake top                                   refreshed every second; Ctrl-C ends it
+  postlake top --once                            one look, for a pipe or a ticket
+  ssh -NL 8026:127.0.0.1:8026 host & postlake top")]
+pub(crate) struct TopArgs {
+    /// The admin listener of the server.
+    #[arg(long, default_value = "http://127.0.0.1:8026")]
+    pub(crate) url: String,
+    /// Print one look and end, as happens when stdout is no terminal.
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Print one look as the JSON of /api/v1/status and end.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Time between two looks, as 500ms or 5s.
+    #[arg(long, default_value = "1s", value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) interval: Duration,
 }
 
 #[derive(Debug, Args)]

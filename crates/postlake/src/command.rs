@@ -4,11 +4,14 @@ mod check;
 mod completions;
 mod convert;
 mod demo;
+mod doctor;
+mod init;
 mod load;
 mod output;
 mod query;
 mod scores;
 mod serve;
+mod top;
 mod trigger;
 
 use std::process::ExitCode;
@@ -29,7 +32,10 @@ pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Query(arguments) => block_on(query::run(arguments)),
         Command::Scores(arguments) => block_on(scores::run(arguments)),
         Command::Convert(arguments) => convert::run(&arguments),
+        Command::Init(arguments) => init::run(&arguments),
+        Command::Doctor(arguments) => block_on(doctor::run(arguments)),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Top(arguments) => block_on(top::run(arguments)),
         Command::Completions(arguments) => completions::completions(&arguments),
         Command::Man(arguments) => completions::man(&arguments),
     }

@@ -18,7 +18,7 @@ use serde::Deserialize;
 
 use crate::cli::{DataArgs, parse_duration};
 use crate::exit::{Exit, Failure};
-pub(crate) use effective::{Effective, effective};
+pub(crate) use effective::{Effective, effective, named_files};
 pub(crate) use faults::Faults;
 
 const DEFAULT_FILE: &str = "postlake.toml";

@@ -1,8 +1,9 @@
 //! postlake: SparkPost webhooks and Health Score alerts, durable, in an open lake.
 //!
 //! The commands ([`cli`], [`command`]), the configuration ([`config`]), the parts of a running server
-//! ([`role`]) and the one place that puts concrete parts together ([`wire`]).
+//! ([`role`]), what the operator sees of it ([`admin`]) and the one place that puts concrete parts together ([`wire`]).
 
+mod admin;
 mod cli;
 mod command;
 mod config;
@@ -21,7 +22,7 @@ use clap::Parser as _;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
-    telemetry::start(cli.verbose);
+    telemetry::start(cli.verbose, cli.log_format, wire::clock());
     match command::run(cli.command) {
         Ok(code) => code,
         Err(failure) => failure.report(),

@@ -1,8 +1,25 @@
-//! Logs: on stderr, without bodies, addresses or secrets.
+//! Logs: on stderr, structured, without bodies, addresses or secrets.
+//!
+//! A line is one event: text for people or a JSON object. Control, invisible and direction-changing
+//! characters are shown as escapes in both, so that text from outside can neither forge a line nor
+//! drive a terminal. A fault that lasts is told a few times and then once a minute.
 
-use std::io::IsTerminal as _;
+mod line;
+mod repeats;
 
+use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+use postlake_raw::clock::Clock;
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::cli::LogFormat;
+use line::Line;
+use repeats::Repeats;
 
 /// Libraries that write values of rows and questions into their debug logs: `POSTLAKE_LOG=debug` does
 /// not reach them. The Delta ones also warn about every commit of somebody else; the loader says what
@@ -14,9 +31,36 @@ const INDISCREET: [&str; 4] = [
     "sqlparser=warn",
 ];
 
+/// The variable that `--log-format` may be given by; how the read process is told.
+pub(crate) const FORMAT_VARIABLE: &str = "POSTLAKE_LOG_FORMAT";
+
+/// The log is one for the process, so its counts are too.
+static ERRORS: AtomicU64 = AtomicU64::new(0);
+static WARNINGS: AtomicU64 = AtomicU64::new(0);
+static LEFT_OUT: AtomicU64 = AtomicU64::new(0);
+static IS_JSON: AtomicBool = AtomicBool::new(false);
+
+/// Errors, warnings, and how many of both were left out of the log because they were alike.
+pub(crate) fn counts() -> (u64, u64, u64) {
+    (
+        ERRORS.load(Relaxed),
+        WARNINGS.load(Relaxed),
+        LEFT_OUT.load(Relaxed),
+    )
+}
+
+/// The value of [`FORMAT_VARIABLE`] for a child process.
+pub(crate) fn format_name() -> &'static str {
+    match IS_JSON.load(Relaxed) {
+        true => "json",
+        false => "text",
+    }
+}
+
 /// Starts logging. `POSTLAKE_LOG` sets the filter (`info`, `postlake_loader=debug`, ...); otherwise
 /// warnings are shown, and with `-v` what the parts do.
-pub(crate) fn start(verbose: bool) {
+pub(crate) fn start(verbose: bool, format: LogFormat, clock: Arc<dyn Clock>) {
+    IS_JSON.store(format == LogFormat::Json, Relaxed);
     let usual = if verbose {
         "warn,postlake=debug,postlake_receiver=debug,postlake_loader=debug"
     } else {
@@ -27,9 +71,65 @@ pub(crate) fn start(verbose: bool) {
         .iter()
         .filter_map(|directive| directive.parse().ok())
         .fold(asked, EnvFilter::add_directive);
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
+    let coloured = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let log = Log {
+        clock,
+        format,
+        coloured,
+        repeats: Repeats::default(),
+    };
+    tracing_subscriber::registry()
+        .with(log.with_filter(filter))
         .init();
+    tell_panics();
+}
+
+/// A panic is a line like any other. Its message is told when it is a literal: others may hold values.
+fn tell_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let message = panic.payload().downcast_ref::<&'static str>();
+        let place = panic.location().map(ToString::to_string);
+        tracing::error!(
+            place = place.unwrap_or_default(),
+            reason = message.copied().unwrap_or("not told, it may hold data"),
+            "a part of the program panicked"
+        );
+    }));
+}
+
+struct Log {
+    clock: Arc<dyn Clock>,
+    format: LogFormat,
+    coloured: bool,
+    repeats: Repeats,
+}
+
+impl<S: Subscriber> Layer<S> for Log {
+    fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
+        let mut line = Line::of(event);
+        let level = *event.metadata().level();
+        let count = match level {
+            Level::ERROR => Some(&ERRORS),
+            Level::WARN => Some(&WARNINGS),
+            _ => None,
+        };
+        if let Some(count) = count {
+            count.fetch_add(1, Relaxed);
+            match self.repeats.admit(line.kind(event)) {
+                Some(0) => {}
+                Some(left_out) => line.add("alike_left_out", left_out.to_string()),
+                None => {
+                    LEFT_OUT.fetch_add(1, Relaxed);
+                    return;
+                }
+            }
+        }
+        let now = self.clock.now();
+        let text = match self.format {
+            LogFormat::Text => line.text(now, self.coloured),
+            LogFormat::Json => line.json(now),
+        };
+        // Nobody is left to tell when stderr is closed.
+        drop(io::stderr().write_all(text.as_bytes()));
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use postlake_loader::{PassReport, deliver_pending};
+use postlake_loader::{Delivered, PassReport, deliver_pending};
 
 use crate::cli::LoadArgs;
 use crate::command::output::{print, say};
@@ -32,7 +32,8 @@ pub(crate) async fn run(arguments: LoadArgs) -> Result<ExitCode, Failure> {
     }
     let lake = wire::lake(&settings.data)?;
     for sink in wire::sinks(&settings)? {
-        let delivered = deliver_pending(&lake, sink.as_ref())
+        let mut delivered = Delivered::default();
+        deliver_pending(&lake, sink.as_ref(), &mut delivered)
             .await
             .map_err(|error| Failure::caused(Exit::Unavailable, "deliver", error))?;
         say(&format!(

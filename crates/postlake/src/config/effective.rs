@@ -1,5 +1,7 @@
 //! What is in force, key by key, and who said so.
 
+use std::path::PathBuf;
+
 use figment::Figment;
 use figment::value::{Num, Value};
 use serde::Serialize;
@@ -56,6 +58,32 @@ pub(crate) fn effective(flags: &Flags, settings: &Settings) -> Result<Vec<Effect
         all.extend(sinks(settings));
     }
     Ok(all)
+}
+
+/// Every file that the configuration names, with its key.
+///
+/// # Errors
+/// When the file that was named does not exist.
+pub(crate) fn named_files(flags: &Flags) -> Result<Vec<(String, PathBuf)>, Failure> {
+    let figment = sources(flags)?;
+    let files = leaves(&figment)
+        .into_iter()
+        .filter(|(key, _)| names_file(last_name(key)));
+    Ok(files
+        .filter_map(|(key, value)| Some((key, PathBuf::from(value.as_str()?))))
+        .collect())
+}
+
+/// The last part of a key that is no place in a list.
+fn last_name(key: &str) -> &str {
+    let mut parts = key.rsplit('.');
+    parts
+        .find(|part| part.parse::<usize>().is_err())
+        .unwrap_or_default()
+}
+
+fn names_file(name: &str) -> bool {
+    name.ends_with("_file") || name.ends_with("_files")
 }
 
 struct Origin<'a> {
@@ -139,13 +167,8 @@ fn sinks(settings: &Settings) -> Vec<Effective> {
 }
 
 fn shown(key: &str, value: &Value) -> String {
-    let last = key
-        .split('.')
-        .rev()
-        .find(|part| part.parse::<usize>().is_err())
-        .unwrap_or_default();
-    let names_file = last.ends_with("_file") || last.ends_with("_files");
-    let secret = !names_file && SECRET_WORDS.iter().any(|word| last.contains(word));
+    let last = last_name(key);
+    let secret = !names_file(last) && SECRET_WORDS.iter().any(|word| last.contains(word));
     if secret {
         return "(not shown)".to_owned();
     }

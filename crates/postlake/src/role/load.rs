@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use postlake_event::sink::Sink;
 use postlake_lake::Lake;
-use postlake_loader::{LoadError, Loader, deliver_pending};
+use postlake_loader::{Backlog, Delivered, LoadError, Loader, PassReport, deliver_pending};
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::admin::Vitals;
 use crate::config::Settings;
 use crate::exit::{Exit, Failure, chain};
 use crate::wire;
@@ -29,6 +30,9 @@ const LAST_PASSES: Duration = Duration::from_secs(8);
 /// While there is a backlog, sinks get what is loaded at least this often.
 const DELIVER_INTERVAL: Duration = Duration::from_secs(10);
 
+/// While there is a backlog, it is measured at most this often.
+const MEASURE_INTERVAL: Duration = Duration::from_secs(10);
+
 /// A running loader.
 pub(crate) struct Loading {
     thread: JoinHandle<bool>,
@@ -39,9 +43,14 @@ pub(crate) struct Loading {
 ///
 /// # Errors
 /// When the stores cannot be set up or there is no thread to be had.
-pub(crate) fn start(settings: &Settings, hint: Arc<Notify>) -> Result<Loading, Failure> {
+pub(crate) fn start(
+    settings: &Settings,
+    hint: Arc<Notify>,
+    vitals: Arc<Vitals>,
+) -> Result<Loading, Failure> {
+    vitals.has_loader(settings.sinks.iter().map(|sink| sink.name.as_str()));
     let stop = CancellationToken::new();
-    let first = Work::new(settings, &hint, &stop)?;
+    let first = Work::new(settings, &hint, &stop, &vitals)?;
     let failed = |source| Failure::caused(Exit::Failure, "start the loader", source);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -52,7 +61,7 @@ pub(crate) fn start(settings: &Settings, hint: Arc<Notify>) -> Result<Loading, F
     let (settings, token) = (settings.clone(), stop.clone());
     let thread = std::thread::Builder::new()
         .name("load".to_owned())
-        .spawn(move || keep_running(&runtime, &settings, &hint, &token, first))
+        .spawn(move || keep_running(&runtime, &settings, &hint, &token, &vitals, first))
         .map_err(failed)?;
     Ok(Loading { thread, stop })
 }
@@ -63,16 +72,20 @@ fn keep_running(
     settings: &Settings,
     hint: &Arc<Notify>,
     stop: &CancellationToken,
+    vitals: &Arc<Vitals>,
     first: Work,
 ) -> bool {
     let mut work = first;
     loop {
         match runtime.block_on(runtime.spawn(work.run())) {
             Ok(complete) => return complete,
-            Err(error) => tracing::error!("the loader broke off and starts over: {error}"),
+            Err(error) => {
+                vitals.pass_failed();
+                tracing::error!("the loader broke off and starts over: {error}");
+            }
         }
         std::thread::sleep(BACK_OFF.0);
-        work = match Work::new(settings, hint, stop) {
+        work = match Work::new(settings, hint, stop, vitals) {
             Ok(work) if !stop.is_cancelled() => work,
             Ok(_) => return false,
             Err(failure) => {
@@ -99,8 +112,11 @@ struct Work {
     hint: Arc<Notify>,
     interval: Duration,
     stop: CancellationToken,
+    vitals: Arc<Vitals>,
     /// The last round left something to load.
     unfinished: bool,
+    /// When the backlog was last measured.
+    measured: Option<Instant>,
 }
 
 impl Work {
@@ -108,6 +124,7 @@ impl Work {
         settings: &Settings,
         hint: &Arc<Notify>,
         stop: &CancellationToken,
+        vitals: &Arc<Vitals>,
     ) -> Result<Work, Failure> {
         Ok(Work {
             loader: wire::loader(&settings.data)?,
@@ -116,7 +133,9 @@ impl Work {
             hint: Arc::clone(hint),
             interval: settings.load_interval,
             stop: stop.clone(),
+            vitals: Arc::clone(vitals),
             unfinished: false,
+            measured: None,
         })
     }
 
@@ -127,9 +146,11 @@ impl Work {
             match self.load_or_stop().await {
                 Ok(()) => back_off = BACK_OFF.0,
                 Err(error) if error.is_conflict() => {
+                    self.vitals.turned_back();
                     tracing::info!("another loader is at work on this lake");
                 }
                 Err(error) => {
+                    self.vitals.pass_failed();
                     tracing::error!("loading failed and is tried again: {}", chain(&error));
                     self.pause(back_off).await;
                     back_off = (back_off * 2).min(BACK_OFF.1);
@@ -182,27 +203,64 @@ impl Work {
     async fn load_all(&mut self) -> Result<(), LoadError> {
         let started = Instant::now();
         self.unfinished = false;
-        loop {
+        self.vitals.round_began();
+        let last = loop {
             let report = self.loader.pass().await?;
-            if report.batches > 0 {
-                tracing::debug!(?report, "pass");
-            }
+            self.note(&report);
             if !report.more {
-                break;
+                break report;
             }
             // A long backlog must hold up neither the sinks nor the end.
             if self.stop.is_cancelled() || started.elapsed() > DELIVER_INTERVAL {
                 self.unfinished = true;
-                break;
+                break report;
             }
-        }
+        };
+        self.measure_backlog(&last).await?;
         for sink in &self.sinks {
             // A sink that fails holds up neither the lake nor the other sinks.
-            if let Err(error) = deliver_pending(&self.lake, sink.as_ref()).await {
+            if let Err(error) = self.deliver(sink.as_ref()).await {
                 tracing::error!(sink.name = sink.name(), "{}", chain(&error));
             }
         }
         Ok(())
+    }
+
+    fn note(&self, report: &PassReport) {
+        if report.batches > 0 {
+            tracing::debug!(?report, "pass");
+        }
+        let versions: Vec<_> = self.loader.versions();
+        let versions: Vec<_> = versions
+            .iter()
+            .map(|(table, version)| (table.name(), *version))
+            .collect();
+        self.vitals.passed(report, &versions);
+    }
+
+    /// A round that ended by itself has left nothing; otherwise a listing says what it has left, but
+    /// not all the time.
+    async fn measure_backlog(&mut self, last: &PassReport) -> Result<(), LoadError> {
+        if !last.more && last.blocked_streams == 0 {
+            self.vitals.left(&Backlog::default());
+            return Ok(());
+        }
+        if self
+            .measured
+            .is_none_or(|measured| measured.elapsed() > MEASURE_INTERVAL)
+        {
+            self.vitals.left(&self.loader.backlog().await?);
+            self.measured = Some(Instant::now());
+        }
+        Ok(())
+    }
+
+    async fn deliver(&self, sink: &dyn Sink) -> Result<(), LoadError> {
+        let mut delivered = Delivered::default();
+        let ended = deliver_pending(&self.lake, sink, &mut delivered).await;
+        self.vitals
+            .delivered(sink.name(), &delivered, ended.is_err());
+        ended
     }
 
     /// What is still there when the receiver has ended. True if all of it was loaded and delivered.
@@ -227,8 +285,8 @@ impl Work {
 
     async fn delivered_all(&self, until: Instant) -> bool {
         for sink in &self.sinks {
-            let delivery = deliver_pending(&self.lake, sink.as_ref());
-            if !matches!(tokio::time::timeout_at(until, delivery).await, Ok(Ok(_))) {
+            let delivery = self.deliver(sink.as_ref());
+            if !matches!(tokio::time::timeout_at(until, delivery).await, Ok(Ok(()))) {
                 return false;
             }
         }

@@ -124,6 +124,11 @@ pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
 }
 
 impl Receiving {
+    /// The receiver behind the listener.
+    pub(crate) fn receiver(&self) -> Arc<Receiver> {
+        Arc::clone(&self.receiver)
+    }
+
     /// Returns when the receiver cannot go on, which is a defect: the process has to end.
     pub(crate) async fn died(&self) {
         self.receiver.committer_died().await;

@@ -5,15 +5,17 @@ use std::sync::Arc;
 use postlake_receiver::OnLanded;
 use tokio::sync::Notify;
 
+use crate::admin::{self, Admin, ReadNotes, Vitals};
 use crate::banner::Listeners;
 use crate::cli::RoleName;
 use crate::config::Settings;
 use crate::data_lock::DataLock;
 use crate::exit::Failure;
-use crate::role::exposure::refuse_open;
+use crate::role::exposure::{refuse_admin_beyond_loopback, refuse_open};
 use crate::role::load::{self, Loading};
 use crate::role::receive::{self, Receiving};
 use crate::role::supervise::{self, Supervised};
+use crate::wire;
 
 /// A running server.
 pub(crate) struct Server {
@@ -21,6 +23,8 @@ pub(crate) struct Server {
     loading: Option<Loading>,
     reading: Option<Supervised>,
     pub(crate) listeners: Listeners,
+    /// Open to the last, so that a drain can be watched.
+    _admin: Admin,
     _lock: Option<DataLock>,
 }
 
@@ -38,29 +42,45 @@ impl Server {
         if has(RoleName::Read) {
             refuse_open("read.listen", settings.read_listen)?;
         }
+        refuse_admin_beyond_loopback(settings.admin_listen)?;
         let lock = settings.data.directory().map(DataLock::take).transpose()?;
         let hint = Arc::new(Notify::new());
+        let directory = settings.data.directory().map(ToOwned::to_owned);
+        let vitals = Vitals::new(wire::clock(), directory);
+        let listener = receive::bind(settings.admin_listen).await?;
+        let admin = admin::start(listener, Arc::clone(&vitals))?;
         let mut server = Server {
             receiving: None,
             loading: None,
             reading: None,
-            listeners: Listeners::default(),
+            listeners: Listeners {
+                admin: Some(admin.address),
+                ..Listeners::default()
+            },
+            _admin: admin,
             _lock: lock,
         };
         if has(RoleName::Receive) {
             let wake = Arc::clone(&hint);
-            let on_landed: OnLanded = Arc::new(move |_| wake.notify_one());
+            let notes = Arc::clone(&vitals);
+            let on_landed: OnLanded = Arc::new(move |_| {
+                notes.landed();
+                wake.notify_one();
+            });
             let receiving = receive::start(settings, on_landed).await?;
+            vitals.has_receiver(receiving.receiver());
             server.listeners.ingest = Some(receiving.address);
             server.receiving = Some(receiving);
         }
         if has(RoleName::Read) {
-            let reading = supervise::start(settings, server.listeners.ingest)?;
+            let notes = Arc::<ReadNotes>::default();
+            vitals.has_reader(Arc::clone(&notes));
+            let reading = supervise::start(settings, server.listeners.ingest, notes)?;
             server.listeners.read = Some(reading.address);
             server.reading = Some(reading);
         }
         if has(RoleName::Load) {
-            server.loading = Some(load::start(settings, hint)?);
+            server.loading = Some(load::start(settings, hint, vitals)?);
         }
         Ok(server)
     }

@@ -3,6 +3,7 @@
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::process::{Child, Command};
@@ -10,9 +11,11 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::admin::ReadNotes;
 use crate::config::Settings;
 use crate::exit::{Exit, Failure};
 use crate::role::read::{LISTENER_IS_STDIN, SERVER_PID};
+use crate::telemetry;
 
 /// Pauses before a restart, doubling from the first to the second.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
@@ -37,6 +40,7 @@ pub(crate) struct Supervised {
 pub(crate) fn start(
     settings: &Settings,
     ingest: Option<SocketAddr>,
+    notes: Arc<ReadNotes>,
 ) -> Result<Supervised, Failure> {
     let listener = TcpListener::bind(settings.read_listen).map_err(|source| {
         let doing = format!(
@@ -55,8 +59,9 @@ pub(crate) fn start(
         listener,
     };
     let first = reader.start().map_err(failed)?;
+    notes.started();
     let stop = CancellationToken::new();
-    let task = tokio::spawn(keep_running(reader, first, stop.clone()));
+    let task = tokio::spawn(keep_running(reader, first, stop.clone(), notes));
     Ok(Supervised {
         task,
         stop,
@@ -93,6 +98,7 @@ impl Reader {
         command
             .env(LISTENER_IS_STDIN, &self.ingest)
             .env(SERVER_PID, std::process::id().to_string())
+            .env(telemetry::FORMAT_VARIABLE, telemetry::format_name())
             .stdin(Stdio::from(socket))
             // Ctrl-C is for the server, which ends this process when it has drained.
             .process_group(0)
@@ -101,7 +107,12 @@ impl Reader {
     }
 }
 
-async fn keep_running(reader: Reader, first: Child, stop: CancellationToken) {
+async fn keep_running(
+    reader: Reader,
+    first: Child,
+    stop: CancellationToken,
+    notes: Arc<ReadNotes>,
+) {
     let mut child = first;
     let mut pause = PAUSES.0;
     loop {
@@ -113,6 +124,7 @@ async fn keep_running(reader: Reader, first: Child, stop: CancellationToken) {
             },
             () = stop.cancelled() => return end(child).await,
         }
+        notes.ended();
         if started.elapsed() > STEADY {
             pause = PAUSES.0;
         }
@@ -123,7 +135,10 @@ async fn keep_running(reader: Reader, first: Child, stop: CancellationToken) {
             }
             pause = (pause * 2).min(PAUSES.1);
             match reader.start() {
-                Ok(child) => break child,
+                Ok(child) => {
+                    notes.started();
+                    break child;
+                }
                 Err(error) => tracing::error!("cannot start the read process: {error}"),
             }
         };

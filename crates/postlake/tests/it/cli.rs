@@ -38,7 +38,7 @@ fn run(place: &Place, arguments: &[&str]) -> Outcome {
     Running::start(&mut place.command(arguments)).wait()
 }
 
-const COMMANDS: [&str; 10] = [
+const COMMANDS: [&str; 13] = [
     "serve",
     "demo",
     "trigger",
@@ -46,7 +46,10 @@ const COMMANDS: [&str; 10] = [
     "query",
     "scores",
     "convert",
+    "init",
     "check",
+    "doctor",
+    "top",
     "completions",
     "man",
 ];
@@ -130,6 +133,7 @@ fn check_says_what_is_in_force_and_where_it_comes_from() {
     )
     .unwrap();
     let mut command = place.command(&["check", "--data", "lake-here"]);
+    command.env_remove("POSTLAKE_ADMIN__LISTEN");
     command.env("POSTLAKE_READ__LISTEN", "127.0.0.1:9090");
     command.env("POSTLAKE_INGEST_LISTEN", "127.0.0.1:9091");
     let right = Running::start(&mut command).wait().success();

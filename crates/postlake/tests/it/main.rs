@@ -15,14 +15,17 @@ mod cli;
 mod conservation;
 mod convert;
 mod crash;
+mod deploy;
 mod fixtures;
 mod open_lake;
+mod operating;
 mod oracle_itself;
 mod page;
 mod postgres;
 mod power_cut;
 mod reading;
 mod samples;
+mod setting_up;
 mod trigger;
 
 mod sent;

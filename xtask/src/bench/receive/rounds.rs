@@ -98,6 +98,8 @@ impl<'b> Bench<'b> {
                 "receive",
                 "--ingest-listen",
                 "127.0.0.1:0",
+                "--admin-listen",
+                "127.0.0.1:0",
                 "--data",
             ])
             .arg(&data)
