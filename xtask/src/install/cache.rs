@@ -1,7 +1,7 @@
 //! A folder per tool that stays from run to run, marked once it is complete.
 
 use std::env;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -13,13 +13,28 @@ const MARK: &str = "complete.txt";
 
 /// The folder `name` with `content` in it: as it was left by an earlier run, or filled anew.
 ///
-/// `fill` gets an empty folder. If it fails, the next run starts over.
+/// `fill` gets an empty folder. If it fails, the next run starts over. Of runs at the same time one
+/// fills it, and the others wait.
 pub(super) fn folder(
     name: &str,
     content: &str,
     fill: impl FnOnce(&Path) -> Result<()>,
 ) -> Result<PathBuf> {
-    fill_folder(&root()?.join(name), name, content, fill)
+    let root = root()?;
+    let lock = lock(&root, name)?;
+    let folder = fill_folder(&root.join(name), name, content, fill)?;
+    drop(lock);
+    Ok(folder)
+}
+
+/// Held until it is dropped, or the process ends.
+fn lock(root: &Path, name: &str) -> Result<File> {
+    fs::create_dir_all(root).with_context(|| format!("create {}", root.display()))?;
+    let path = root.join(format!("{name}.lock"));
+    let file = File::create(&path).with_context(|| format!("create {}", path.display()))?;
+    file.lock()
+        .with_context(|| format!("lock {}", path.display()))?;
+    Ok(file)
 }
 
 fn fill_folder(

@@ -13,7 +13,8 @@ const PACKAGE: &str = "playwright-core@1.61.1";
 
 /// On `Ok` the `node_modules` that holds the package.
 pub(super) fn install() -> Result<PathBuf> {
-    let folder = cache::folder("playwright", PACKAGE, |folder| {
+    // Checkouts that want different versions do not replace each other's.
+    let folder = cache::folder(&PACKAGE.replace('@', "-"), PACKAGE, |folder| {
         let options = [
             "install",
             "--no-audit",
