@@ -117,7 +117,11 @@ impl Loader {
     pub async fn pass(&mut self) -> Result<PassReport, LoadError> {
         let mut open = match self.open.take() {
             Some(open) => open,
-            None => self.open_lake().await.map_err(LoadError::Lake)?,
+            None => {
+                // Where there is no raw store, as when the data directory is away, no lake is made.
+                self.raw.dates().await.map_err(LoadError::List)?;
+                self.open_lake().await.map_err(LoadError::Lake)?
+            }
         };
         let report = self.run(&mut open).await?;
         // Only after success: whatever an error left half done is read again from the lake.

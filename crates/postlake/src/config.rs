@@ -3,6 +3,7 @@
 //! Reading is in two steps: the raw form mirrors the file and refuses unknown keys, the checked form
 //! ([`Settings`]) is what the code uses. All faults are reported at once, each with its key.
 
+mod disk;
 mod effective;
 mod faults;
 
@@ -18,6 +19,7 @@ use serde::Deserialize;
 
 use crate::cli::{DataArgs, parse_duration};
 use crate::exit::{Exit, Failure};
+pub(crate) use disk::DiskSettings;
 pub(crate) use effective::{Effective, effective, named_files};
 pub(crate) use faults::Faults;
 
@@ -33,6 +35,8 @@ const KNOWN_KEYS: &[(&str, &[&str])] = &[
             "max_body_bytes",
             "max_inflight_bytes",
             "commit_interval",
+            "min_free_bytes",
+            "reserve_bytes",
         ],
     ),
     ("read", &["listen"]),
@@ -48,6 +52,7 @@ pub(crate) struct Settings {
     pub(crate) data: DataUrl,
     pub(crate) ingest_listen: SocketAddr,
     pub(crate) receiver: postlake_receiver::Config,
+    pub(crate) disk: DiskSettings,
     pub(crate) read_listen: SocketAddr,
     pub(crate) admin_listen: SocketAddr,
     pub(crate) load_interval: Duration,
@@ -186,6 +191,7 @@ fn checked(figment: &Figment, flags: &Flags, faults: &mut Faults) -> Option<Sett
     let read_listen = address(figment, "read.listen", "127.0.0.1:8080", faults);
     let admin_listen = address(figment, "admin.listen", "127.0.0.1:8026", faults);
     let receiver = receiver(figment, faults);
+    let disk = disk(figment, faults);
     let load_interval = duration(figment, "load.interval", Duration::from_secs(2), faults);
     let sinks = sinks(figment, faults);
     let file = flags.file.as_deref();
@@ -194,6 +200,7 @@ fn checked(figment: &Figment, flags: &Flags, faults: &mut Faults) -> Option<Sett
         data: data?,
         ingest_listen: flags.ingest_listen.or(ingest_listen)?,
         receiver: receiver?,
+        disk: disk?,
         read_listen: flags.read_listen.or(read_listen)?,
         admin_listen: flags.admin_listen.or(admin_listen)?,
         load_interval: load_interval?,
@@ -261,6 +268,16 @@ fn receiver(figment: &Figment, faults: &mut Faults) -> Option<postlake_receiver:
         faults.add(&format!("ingest.{}", fault.key), &fault);
     }
     Some(config)
+}
+
+/// What is not said depends on the size of the disk.
+fn disk(figment: &Figment, faults: &mut Faults) -> Option<DiskSettings> {
+    let min_free_bytes = faults.value(figment, "ingest.min_free_bytes", None);
+    let reserve_bytes = faults.value(figment, "ingest.reserve_bytes", None);
+    Some(DiskSettings {
+        min_free_bytes: min_free_bytes?,
+        reserve_bytes: reserve_bytes?,
+    })
 }
 
 /// Without `[[sinks]]` there is one: CSV files. `sinks = []` means none.

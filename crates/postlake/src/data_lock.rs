@@ -38,11 +38,18 @@ impl DataLock {
             Err(TryLockError::WouldBlock) => return Err(held(directory, &file)),
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
-        file.set_len(0).map_err(failed)?;
-        file.rewind().map_err(failed)?;
-        writeln!(file, "{}", std::process::id()).map_err(failed)?;
-        Ok(DataLock { _file: file })
+        match write_id(&mut file) {
+            // The lock counts; who holds it is a courtesy that a full disk need not allow.
+            Err(error) if error.kind() != std::io::ErrorKind::StorageFull => Err(failed(error)),
+            _ => Ok(DataLock { _file: file }),
+        }
     }
+}
+
+fn write_id(file: &mut File) -> std::io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    writeln!(file, "{}", std::process::id())
 }
 
 /// Makes the directory with its missing parents, and has the entries of all of them on the disk before

@@ -2,6 +2,7 @@
 
 pub(crate) mod server;
 
+mod disk;
 mod exposure;
 mod load;
 mod read;

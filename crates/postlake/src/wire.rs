@@ -1,14 +1,17 @@
 //! The composition root: the one place that names concrete parts.
 
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use object_store::ObjectStore;
-use object_store::aws::AmazonS3Builder;
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::prefix::PrefixStore;
+use object_store::{BackoffConfig, ClientConfigKey, ObjectStore, RetryConfig};
 use postlake_event::sink::Sink;
 use postlake_lake::{DataUrl, Lake};
 use postlake_loader::{Loader, PassLimits};
 use postlake_raw::clock::{Clock, SystemClock};
+use postlake_raw::data_directory::{DataDirectory, Guarded};
 use postlake_raw::{DurableDirectory, RawStore};
 use postlake_serve::{LakeSource, SqlEngine, SqlLimits, TableSource};
 use postlake_sinks::CsvSink;
@@ -16,26 +19,83 @@ use postlake_sinks::CsvSink;
 use crate::config::{Settings, SinkKind};
 use crate::exit::{Exit, Failure};
 
+/// Longest wait for a connection to S3.
+const S3_CONNECT_TIMEOUT: &str = "2 seconds";
+
+/// How the client tries a put again that S3 has refused for the moment (5xx, 429) or that did not reach
+/// it. The put, and the look for it after that, end within [`S3_PUT_PATIENCE`].
+const S3_LANDING_RETRY: RetryConfig = RetryConfig {
+    backoff: BackoffConfig {
+        init_backoff: Duration::from_millis(50),
+        max_backoff: Duration::from_millis(500),
+        base: 2.0,
+    },
+    max_retries: 20,
+    retry_timeout: Duration::from_millis(1500),
+};
+
+/// A put to S3 without an answer is given up after this and tried under another name: two of them fit
+/// into the 8 s of an answer.
+const S3_PUT_PATIENCE: Duration = Duration::from_millis(3500);
+
+/// A slow S3 gets longer, up to this: a line that is cut is noticed within it.
+const S3_PUT_TIMEOUT: Duration = Duration::from_secs(20);
+
 /// The clock of the product.
 pub(crate) fn clock() -> Arc<dyn Clock> {
     Arc::new(SystemClock)
 }
 
-/// The store at `data`: a directory with fsync of files and directories, or an S3 prefix.
+/// The store at `data`: a directory with fsync of files and directories that is reached only while it
+/// is there, or an S3 prefix.
 ///
 /// # Errors
-/// When the directory cannot be made or the S3 client cannot be set up.
+/// When there is no such directory, it cannot be used, or the S3 client cannot be set up.
 pub(crate) fn object_store(data: &DataUrl) -> Result<Arc<dyn ObjectStore>, Failure> {
-    if let Some(directory) = data.directory() {
-        let doing = || format!("open the data directory {}", directory.display());
-        std::fs::create_dir_all(directory)
-            .map_err(|source| Failure::caused(Exit::CannotCreate, doing(), source))?;
-        let store = DurableDirectory::open(directory)
-            .map_err(|source| Failure::caused(Exit::CannotCreate, doing(), source))?;
-        return Ok(Arc::new(store));
+    match data.directory() {
+        Some(directory) => store_in(&Arc::new(data_directory(directory)?)),
+        None => s3(data, RetryConfig::default()),
     }
+}
+
+/// The data directory, known from now on by its mark.
+///
+/// # Errors
+/// When there is none, or it cannot be read and written.
+pub(crate) fn data_directory(directory: &Path) -> Result<DataDirectory, Failure> {
+    if !directory.exists() {
+        let message = format!(
+            "there is no data directory {}; `postlake serve` makes it, or name another place with --data",
+            directory.display()
+        );
+        return Err(Failure::new(Exit::Unavailable, message));
+    }
+    DataDirectory::open(directory).map_err(|source| {
+        let doing = format!("use {} as data directory", directory.display());
+        Failure::caused(Exit::CannotCreate, doing, source)
+    })
+}
+
+fn store_in(directory: &Arc<DataDirectory>) -> Result<Arc<dyn ObjectStore>, Failure> {
+    let store = DurableDirectory::open(directory.path()).map_err(|source| {
+        let doing = format!("open the data directory {}", directory.path().display());
+        Failure::caused(Exit::CannotCreate, doing, source)
+    })?;
+    Ok(Arc::new(Guarded::new(
+        Arc::new(store),
+        Arc::clone(directory),
+    )))
+}
+
+fn s3(data: &DataUrl, retry: RetryConfig) -> Result<Arc<dyn ObjectStore>, Failure> {
     let (bucket, prefix) = data.s3().unwrap_or_default();
-    let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket);
+    let mut builder = AmazonS3Builder::from_env()
+        .with_bucket_name(bucket)
+        .with_retry(retry)
+        .with_config(
+            AmazonS3ConfigKey::Client(ClientConfigKey::ConnectTimeout),
+            S3_CONNECT_TIMEOUT,
+        );
     if std::env::var("AWS_ENDPOINT_URL").is_ok_and(|url| url.starts_with("http://")) {
         builder = builder.with_allow_http(true);
     }
@@ -49,12 +109,48 @@ pub(crate) fn object_store(data: &DataUrl) -> Result<Arc<dyn ObjectStore>, Failu
     Ok(Arc::new(PrefixStore::new(store, prefix)))
 }
 
-/// The raw store at `data`.
+/// The raw store at `data`, for reading.
 ///
 /// # Errors
 /// As [`object_store`].
 pub(crate) fn raw_store(data: &DataUrl) -> Result<RawStore, Failure> {
     object_store(data).map(RawStore::new)
+}
+
+/// The raw store to receive into, and what its receiver must know of it.
+pub(crate) struct Landing {
+    pub(crate) raw: RawStore,
+    /// Where it is, if it is a directory.
+    pub(crate) directory: Option<Arc<DataDirectory>>,
+    /// The receiver's limits, fit for the store.
+    pub(crate) limits: postlake_receiver::Config,
+}
+
+/// The raw store at `data`, for receiving: S3 is tried again for a short time only, so that a batch
+/// that is refused in one place can be landed in another within the sender's patience.
+///
+/// # Errors
+/// As [`object_store`].
+pub(crate) fn landing(settings: &Settings) -> Result<Landing, Failure> {
+    let limits = settings.receiver.clone();
+    if let Some(directory) = settings.data.directory() {
+        let directory = Arc::new(data_directory(directory)?);
+        return Ok(Landing {
+            raw: RawStore::new(store_in(&directory)?),
+            directory: Some(directory),
+            limits,
+        });
+    }
+    let store = s3(&settings.data, S3_LANDING_RETRY)?;
+    Ok(Landing {
+        raw: RawStore::where_reading_proves(store),
+        directory: None,
+        limits: postlake_receiver::Config {
+            put_patience: S3_PUT_PATIENCE.min(limits.put_patience),
+            put_timeout: S3_PUT_TIMEOUT.min(limits.put_timeout),
+            ..limits
+        },
+    })
 }
 
 /// The lake at `data`.

@@ -33,7 +33,7 @@ pub(crate) async fn run(arguments: DemoArgs) -> Result<ExitCode, Failure> {
     let told = tell(&arguments, server.listeners, ended.clone());
     let told = tokio::select! {
         told = told => told,
-        () = server.died() => Err(Failure::new(Exit::Failure, "the receiver cannot go on")),
+        death = server.died() => Err(death),
     };
     say("stopping: what was received is loaded");
     let complete = server.drain().await;

@@ -125,7 +125,7 @@ async fn examine(settings: &Settings, flags: &Flags) -> Result<Vec<Finding>, Fai
     findings.extend(ports::examine(settings));
     findings.push(clock::examine());
     match settings.data.directory() {
-        Some(directory) => findings.extend(disk::examine(directory)),
+        Some(directory) => findings.extend(disk::examine(directory, settings.disk)),
         None => findings.push(bodies(settings)),
     }
     findings.extend(store::examine(settings).await);

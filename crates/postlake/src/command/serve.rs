@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use crate::cli::{RoleName, ServeArgs};
 use crate::command::output::say;
 use crate::config::{Flags, Settings};
-use crate::exit::{Exit, Failure};
+use crate::exit::Failure;
 use crate::role::run_read_process;
 use crate::role::server::Server;
 use crate::{banner, shutdown};
@@ -30,10 +30,7 @@ pub(crate) async fn run(arguments: ServeArgs) -> Result<ExitCode, Failure> {
     }
     tokio::select! {
         () = stop.cancelled() => {}
-        () = server.died() => {
-            let message = "the receiver cannot go on; start the server again";
-            return Err(Failure::new(Exit::Failure, message));
-        }
+        death = server.died() => return Err(death),
     }
     say("stopping: what is in flight is finished; once more to stop at once");
     match (server.drain().await, loads) {

@@ -131,6 +131,22 @@ fn known(settings: &Settings, flags: &Flags) -> Vec<(&'static str, String, bool)
             false,
         ),
         (
+            "ingest.min_free_bytes",
+            or_by_disk(
+                settings.disk.min_free_bytes,
+                "5 % of the disk, at most 512 MiB",
+            ),
+            false,
+        ),
+        (
+            "ingest.reserve_bytes",
+            or_by_disk(
+                settings.disk.reserve_bytes,
+                "1/64 of the disk, at most 64 MiB",
+            ),
+            false,
+        ),
+        (
             "read.listen",
             settings.read_listen.to_string(),
             flags.read_listen.is_some(),
@@ -146,6 +162,10 @@ fn known(settings: &Settings, flags: &Flags) -> Vec<(&'static str, String, bool)
             false,
         ),
     ]
+}
+
+fn or_by_disk(bytes: Option<u64>, usual: &str) -> String {
+    bytes.map_or_else(|| usual.to_owned(), |bytes| bytes.to_string())
 }
 
 /// The sinks that there are when nobody says so.

@@ -1,6 +1,7 @@
 //! The load role: passes one after the other, on threads of their own so that decoding never stands
 //! in the way of an answer.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -8,21 +9,29 @@ use std::time::Duration;
 use postlake_event::sink::Sink;
 use postlake_lake::Lake;
 use postlake_loader::{Backlog, Delivered, LoadError, Loader, PassReport, deliver_pending};
+use postlake_raw::data_directory::free_space;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::Vitals;
-use crate::config::Settings;
+use crate::config::{DiskSettings, Settings};
 use crate::exit::{Exit, Failure, chain};
 use crate::wire;
 
 /// Without a hint the store is listed this often: another receiver may write to it.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Waits between two failed passes, doubling from the first to the second.
+/// Waits between two failed passes, and before a loader that broke off starts over, doubling from
+/// the first to the second.
 const BACK_OFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// How often a nearly full disk is looked at.
+const SPACE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A loader that ran this long is taken for a good one: the next pause is a short one again.
+const STEADY: Duration = Duration::from_secs(60);
 
 /// After the order to stop, passes go on for at most this long.
 const LAST_PASSES: Duration = Duration::from_secs(8);
@@ -76,7 +85,9 @@ fn keep_running(
     first: Work,
 ) -> bool {
     let mut work = first;
+    let mut pause = BACK_OFF.0;
     loop {
+        let started = Instant::now();
         match runtime.block_on(runtime.spawn(work.run())) {
             Ok(complete) => return complete,
             Err(error) => {
@@ -84,13 +95,26 @@ fn keep_running(
                 tracing::error!("the loader broke off and starts over: {error}");
             }
         }
-        std::thread::sleep(BACK_OFF.0);
-        work = match Work::new(settings, hint, stop, vitals) {
-            Ok(work) if !stop.is_cancelled() => work,
-            Ok(_) => return false,
-            Err(failure) => {
-                tracing::error!("the loader cannot start over: {}", chain(&failure));
+        if started.elapsed() > STEADY {
+            pause = BACK_OFF.0;
+        }
+        work = loop {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    () = stop.cancelled() => {}
+                }
+            });
+            if stop.is_cancelled() {
                 return false;
+            }
+            pause = (pause * 2).min(BACK_OFF.1);
+            match Work::new(settings, hint, stop, vitals) {
+                Ok(work) => break work,
+                // The data directory is away, say; it comes back.
+                Err(failure) => {
+                    tracing::error!("the loader cannot start over: {}", chain(&failure));
+                }
             }
         };
     }
@@ -111,6 +135,8 @@ struct Work {
     sinks: Vec<Box<dyn Sink>>,
     hint: Arc<Notify>,
     interval: Duration,
+    /// The data directory, if it is one, and how much of its disk is left alone.
+    disk: Option<(PathBuf, DiskSettings)>,
     stop: CancellationToken,
     vitals: Arc<Vitals>,
     /// The last round left something to load.
@@ -132,6 +158,10 @@ impl Work {
             sinks: wire::sinks(settings)?,
             hint: Arc::clone(hint),
             interval: settings.load_interval,
+            disk: settings
+                .data
+                .directory()
+                .map(|directory| (directory.to_owned(), settings.disk)),
             stop: stop.clone(),
             vitals: Arc::clone(vitals),
             unfinished: false,
@@ -143,6 +173,7 @@ impl Work {
         let mut back_off = BACK_OFF.0;
         loop {
             let started = Instant::now();
+            self.wait_for_space().await;
             match self.load_or_stop().await {
                 Ok(()) => back_off = BACK_OFF.0,
                 Err(error) if error.is_conflict() => {
@@ -166,6 +197,34 @@ impl Work {
                 self.wait(started).await;
             }
         }
+    }
+
+    /// On a disk that is nearly full, what is left is for alerts: a pass that fails for want of space
+    /// would take it and leave half a file behind.
+    async fn wait_for_space(&self) {
+        let mut waits = false;
+        while !self.stop.is_cancelled() && self.lacks_space().await {
+            if !waits {
+                tracing::warn!("the disk is nearly full; nothing is loaded until there is space");
+                waits = true;
+            }
+            self.pause(SPACE_INTERVAL).await;
+        }
+        if waits {
+            tracing::info!("loading goes on");
+        }
+    }
+
+    /// False also when nobody can say: the pass will find out.
+    async fn lacks_space(&self) -> bool {
+        let Some((directory, settings)) = self.disk.clone() else {
+            return false;
+        };
+        let look = move || {
+            free_space(&directory).map(|disk| disk.free_bytes < settings.loads_nothing_below(disk))
+        };
+        let looked = tokio::task::spawn_blocking(look).await;
+        matches!(looked, Ok(Ok(true)))
     }
 
     /// Until the next hint or poll, but not before the interval is over.

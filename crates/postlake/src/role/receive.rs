@@ -1,18 +1,17 @@
 //! The receive role: the ingest listener and the receiver behind it.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use postlake_raw::CreateOnly;
-use postlake_receiver::{OnLanded, Receiver};
+use postlake_raw::{CreateOnly, LandCause, RawStore};
+use postlake_receiver::{Death, OnLanded, Receiver};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Settings;
 use crate::exit::{Exit, Failure};
+use crate::role::disk;
 use crate::wire;
 
 /// A running receiver.
@@ -28,18 +27,8 @@ pub(crate) struct Receiving {
 /// # Errors
 /// When the store cannot be opened or the address is taken.
 pub(crate) async fn start(settings: &Settings, on_landed: OnLanded) -> Result<Receiving, Failure> {
-    let raw = wire::raw_store(&settings.data)?;
-    match raw.probe_create_only().await {
-        Ok(CreateOnly::Honoured) => {}
-        Ok(CreateOnly::Ignored) => tracing::warn!(
-            "the store at {} ignores create-only puts; segments are protected by their unique names alone",
-            settings.data
-        ),
-        Err(source) => {
-            let doing = format!("write to the raw store at {}", settings.data);
-            return Err(Failure::caused(Exit::Unavailable, doing, source));
-        }
-    }
+    let landing = wire::landing(settings)?;
+    probe(settings, &landing.raw).await?;
     let listener = bind(settings.ingest_listen).await?;
     let address = listener.local_addr().map_err(|source| {
         Failure::caused(
@@ -48,21 +37,18 @@ pub(crate) async fn start(settings: &Settings, on_landed: OnLanded) -> Result<Re
             source,
         )
     })?;
-    let receiver = Receiver::start(settings.receiver.clone(), raw, wire::clock(), on_landed)
-        .map_err(|faults| {
+    let receiver = Receiver::start(landing.limits, landing.raw, wire::clock(), on_landed).map_err(
+        |faults| {
             let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
             Failure::new(
                 Exit::Config,
                 format!("limits of the receiver: {}", faults.join("; ")),
             )
-        })?;
+        },
+    )?;
     let stop = CancellationToken::new();
-    if let Some(directory) = settings.data.directory() {
-        drop(tokio::spawn(watch_free_space(
-            directory.to_owned(),
-            Arc::clone(&receiver),
-            stop.clone(),
-        )));
+    if let Some(directory) = landing.directory {
+        disk::watch(directory, settings.disk, &receiver, stop.clone())?;
     }
     let server = tokio::spawn(postlake_receiver::serve(
         listener,
@@ -77,40 +63,25 @@ pub(crate) async fn start(settings: &Settings, on_landed: OnLanded) -> Result<Re
     })
 }
 
-/// How often the free space is looked at.
-const WATCH_INTERVAL: Duration = Duration::from_secs(2);
-
-/// Events are held back when less than this is free, or less than a twentieth of the disk if that is
-/// less: what is left is the reserve for alerts, which nobody sends twice.
-const RESERVE_BYTES: u64 = 512 << 20;
-
-/// Holds events back while the disk is nearly full, and lets them in again by itself.
-async fn watch_free_space(directory: PathBuf, receiver: Arc<Receiver>, stop: CancellationToken) {
-    let mut held = false;
-    loop {
-        match rustix::fs::statvfs(&directory) {
-            Ok(disk) => {
-                let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-                let reserve = (disk.f_blocks.saturating_mul(disk.f_frsize) / 20).min(RESERVE_BYTES);
-                let low = free < reserve;
-                if low != held {
-                    tracing::warn!(
-                        free_bytes = free,
-                        reserve_bytes = reserve,
-                        held = low,
-                        "free space"
-                    );
-                    receiver.hold_events(low);
-                    held = low;
-                }
-            }
-            Err(error) => {
-                tracing::warn!("cannot read the free space of the data directory: {error}")
-            }
+/// Whether the store can be written, and keeps what it has. A full disk is no reason not to start:
+/// alerts are taken from the reserve, events again when there is space.
+async fn probe(settings: &Settings, raw: &RawStore) -> Result<(), Failure> {
+    match raw.probe_create_only().await {
+        Ok(CreateOnly::Honoured) => Ok(()),
+        Ok(CreateOnly::Ignored) => {
+            tracing::warn!(
+                "the store at {} ignores create-only puts; segments are protected by their unique names alone",
+                settings.data
+            );
+            Ok(())
         }
-        tokio::select! {
-            () = tokio::time::sleep(WATCH_INTERVAL) => {}
-            () = stop.cancelled() => return,
+        Err(error) if error.cause() == LandCause::StorageFull => {
+            tracing::warn!("the store at {} is full", settings.data);
+            Ok(())
+        }
+        Err(source) => {
+            let doing = format!("write to the raw store at {}", settings.data);
+            Err(Failure::caused(Exit::Unavailable, doing, source))
         }
     }
 }
@@ -129,9 +100,18 @@ impl Receiving {
         Arc::clone(&self.receiver)
     }
 
-    /// Returns when the receiver cannot go on, which is a defect: the process has to end.
-    pub(crate) async fn died(&self) {
-        self.receiver.committer_died().await;
+    /// Returns when the receiver cannot go on: the process has to end, and why.
+    pub(crate) async fn died(&self) -> Failure {
+        match self.receiver.committer_died().await {
+            Death::Defect => {
+                let message = "the receiver cannot go on; start the server again";
+                Failure::new(Exit::Failure, message)
+            }
+            Death::DeviceFailed => {
+                let message = "the disk has failed in every write for a minute; look at it, then start the server again";
+                Failure::new(Exit::Io, message)
+            }
+        }
     }
 
     /// Lets requests in flight end, lands what waits, and returns what was taken in all.

@@ -85,8 +85,8 @@ impl Server {
         Ok(server)
     }
 
-    /// Returns when the server cannot go on by itself.
-    pub(crate) async fn died(&self) {
+    /// Returns when the server cannot go on by itself, and why.
+    pub(crate) async fn died(&self) -> Failure {
         match &self.receiving {
             Some(receiving) => receiving.died().await,
             None => std::future::pending().await,

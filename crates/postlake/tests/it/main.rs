@@ -16,6 +16,7 @@ mod conservation;
 mod convert;
 mod crash;
 mod deploy;
+mod disk;
 mod fixtures;
 mod open_lake;
 mod operating;

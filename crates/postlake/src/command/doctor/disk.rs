@@ -4,7 +4,10 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use postlake_raw::data_directory::free_space;
+
 use super::Finding;
+use crate::config::DiskSettings;
 
 /// What one sync writes: a usual segment.
 const PIECE_BYTES: usize = 64 << 10;
@@ -18,9 +21,8 @@ const TOO_SLOW: Duration = Duration::from_secs(4);
 
 /// Below the reserve events are held back; below this there is little time to react.
 const LITTLE_BYTES: u64 = 4 << 30;
-const RESERVE_BYTES: u64 = 512 << 20;
 
-pub(super) fn examine(directory: &Path) -> Vec<Finding> {
+pub(super) fn examine(directory: &Path, settings: DiskSettings) -> Vec<Finding> {
     // Before the first start the directory is not there; its first parent lies on the same disk.
     let Some(place) = directory.ancestors().find(|place| place.is_dir()) else {
         let finding = Finding::ok(
@@ -30,7 +32,7 @@ pub(super) fn examine(directory: &Path) -> Vec<Finding> {
         );
         return vec![finding.misconfigured("make the directory, or set store.url")];
     };
-    vec![speed(place), space(place)]
+    vec![speed(place), space(place, settings)]
 }
 
 fn speed(place: &Path) -> Finding {
@@ -80,17 +82,17 @@ fn syncs(place: &Path) -> std::io::Result<Vec<Duration>> {
     Ok(times)
 }
 
-fn space(place: &Path) -> Finding {
+fn space(place: &Path, settings: DiskSettings) -> Finding {
     let name = place.display().to_string();
-    let disk = match rustix::fs::statvfs(place) {
+    let disk = match free_space(place) {
         Ok(disk) => disk,
         Err(error) => {
             return Finding::ok("disk space", name, format!("cannot be asked: {error}"))
                 .warn("nothing is deleted by itself: watch the disk");
         }
     };
-    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-    let reserve = (disk.f_blocks.saturating_mul(disk.f_frsize) / 20).min(RESERVE_BYTES);
+    let free = disk.free_bytes;
+    let reserve = settings.min_free_bytes(disk);
     let finding = Finding::ok("disk space", name, format!("{} free", gigabytes(free)));
     match free {
         free if free < reserve => finding.fail(format!(

@@ -57,9 +57,13 @@ listen = \"127.0.0.1:8025\"
 # Largest body taken, in bytes; a larger one is answered 413.
 # max_body_bytes = 33554432
 # Bodies being read or waiting, in bytes; beyond it events get 503 and are sent again.
-# max_inflight_bytes = 268435456
+# max_inflight_bytes = 134217728
 # Under load, time between two syncs of the disk.
 # commit_interval = \"20ms\"
+# Events are held back while less is free on the disk; without it 5 % of the disk, at most 512 MiB.
+# min_free_bytes = 536870912
+# Kept back for alerts on a full disk; without it 1/64 of the disk, at most 64 MiB.
+# reserve_bytes = 67108864
 
 # [ingest.tls]
 # cert_file = \"fullchain.pem\"
