@@ -6,11 +6,11 @@
 mod binaries;
 mod convert;
 mod figures;
-mod machine;
+pub(crate) mod machine;
 mod measured;
 mod profile;
 mod receive;
-mod report;
+pub(crate) mod report;
 
 use std::path::Path;
 

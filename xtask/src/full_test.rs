@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::program::{cargo, show, shown};
 use crate::steps::Steps;
-use crate::{install, peers, tidy};
+use crate::{faults, install, peers, tidy};
 
 /// A line of output longer than this is cut.
 const MAX_LINE_BYTES: u64 = 1 << 20;
@@ -54,6 +54,11 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
         Some(closing)
     };
     drop(peers);
+    if request.fast || !request.nextest.is_empty() {
+        steps.skip("faults", "only with everything else");
+    } else if built {
+        steps.run("faults", || faults::small(root));
+    }
     eprint!("\n{}", steps.summary());
     // The runner's own closing lines come last, where people and machines look for them.
     eprint!("{}", closing.unwrap_or_default());

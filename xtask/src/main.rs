@@ -11,6 +11,7 @@
 
 mod bench;
 mod fast_checks;
+mod faults;
 mod full_test;
 mod install;
 mod peers;
@@ -51,6 +52,11 @@ const COMMANDS: &[Command] = &[
         "measure: receive (against a bare server and the bare disk) or convert (against other engines)",
         bench::run,
     ),
+    (
+        "faults",
+        "kill, fail, starve and cut the power of the real program; write the scoreboard",
+        faults::run,
+    ),
     ("tidy", "the structural rules of the tree", |root, _| {
         tidy::run(root)
     }),
@@ -63,6 +69,13 @@ test [--fast] [ARGUMENTS OF NEXTEST]
 bench receive|convert [--quick] [--rounds N] [--seconds S] [--no-build]
     Writes bench/runs/<date>-<commit>-<name>.md and .json
     Example: cargo xtask bench receive
+faults [--kills N] [--cuts N] [--io-kills N|all] [--seed S] [--only NAME] [--release]
+    --kills     random kills (10)
+    --cuts      power cuts (20000); --seeds is the same
+    --io-kills  how many calls of each kind are hit (3)
+    --only      one fault: F1, F2, F3, F4, F5, F6, F15, F16, F17 or F24
+    --results   write the scoreboard of what postlake-faults printed into this file; may come again
+    Writes bench/runs/<date>-<commit>-faults.md and .json
 peers
     Example: cargo xtask peers > peers.env, and elsewhere: source peers.env; cargo nextest run -p postlake-sinks
 ";

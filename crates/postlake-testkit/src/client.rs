@@ -29,7 +29,11 @@ pub struct Client {
     alerts_at: DateTime<Utc>,
     sent: VecDeque<Arc<Post>>,
     refused: VecDeque<Arc<Post>>,
+    profiles: &'static [usize],
 }
+
+/// Events in a body of a small, a middling and a very large sender.
+const PROFILES: &[usize] = &[3, 101, 350];
 
 impl Client {
     /// Client `number` of a test with that seed.
@@ -46,8 +50,16 @@ impl Client {
             alerts_at: start + TimeDelta::milliseconds(i64::try_from(number).unwrap()),
             sent: VecDeque::new(),
             refused: VecDeque::new(),
+            profiles: &[],
             dice,
         }
+    }
+
+    /// The same with bodies of 3, 101 and 350 events among the others.
+    #[must_use]
+    pub fn with_profiles(mut self) -> Client {
+        self.profiles = PROFILES;
+        self
     }
 
     /// What it posts next.
@@ -73,8 +85,13 @@ impl Client {
             27..35 => self.scores(),
             35..38 => Post::events(&self.rare.next_batch(27)),
             38 => Post::events(&self.traffic.next_batch(0)),
-            _ => {
-                let events = self.dice.random_range(1..40);
+            percent => {
+                let profile = (percent > 80).then(|| self.dice.random_range(0..PROFILES.len()));
+                let profile = profile.and_then(|index| self.profiles.get(index));
+                let events = match profile {
+                    Some(events) => *events,
+                    None => self.dice.random_range(1..40),
+                };
                 Post::events(&self.traffic.next_batch(events))
             }
         };
@@ -91,7 +108,8 @@ impl Client {
         Post::alerts(&self.alerts.next_scores(self.alerts_at, shape))
     }
 
-    fn remember(&mut self, post: Arc<Post>, accepted: bool) {
+    /// How a post of its was answered: it may come again, and must if it was refused.
+    pub fn remember(&mut self, post: Arc<Post>, accepted: bool) {
         if !accepted {
             self.refused.push_back(post);
             return;

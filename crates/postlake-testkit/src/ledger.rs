@@ -2,10 +2,14 @@
 //! against it.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::DateTime;
 use postlake_sparkpost::{AlertPost, Batch, Request};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
@@ -124,11 +128,64 @@ pub(crate) type PostKey = (Option<String>, String);
 
 /// The ledger of any number of clients.
 #[derive(Debug, Default)]
-pub struct ClientLedger(Mutex<BTreeMap<PostKey, Entry>>);
+pub struct ClientLedger {
+    entries: Mutex<BTreeMap<PostKey, Entry>>,
+    /// Only grows, and is synced before a post is sent and after its answer has come.
+    journal: Option<Mutex<File>>,
+}
+
+/// A line of the journal.
+#[derive(Debug, Deserialize, Serialize)]
+struct Line {
+    answered: bool,
+    batch_id: Option<String>,
+    sha256: String,
+}
 
 impl ClientLedger {
+    /// A ledger that is kept in a file as well, which must not be there yet.
+    pub fn kept_in(path: &Path) -> ClientLedger {
+        ClientLedger {
+            entries: Mutex::default(),
+            journal: Some(Mutex::new(File::create_new(path).unwrap())),
+        }
+    }
+
+    /// Holds the ledger against its file: every attempt and every answer is in there, no other is.
+    #[track_caller]
+    pub fn assert_kept_in(&self, path: &Path) {
+        let mut kept: BTreeMap<PostKey, (u64, u64)> = BTreeMap::new();
+        for line in std::fs::read_to_string(path).unwrap().lines() {
+            let line: Line = serde_json::from_str(line).unwrap();
+            let (attempts, answers) = kept.entry((line.batch_id, line.sha256)).or_default();
+            *if line.answered { answers } else { attempts } += 1;
+        }
+        let counts =
+            |(key, entry): (&PostKey, &Entry)| (key.clone(), (entry.attempts, entry.answers));
+        let known: BTreeMap<_, _> = self.entries().iter().map(counts).collect();
+        assert!(known == kept, "the ledger and its file differ");
+    }
+
+    /// Writes before anything else happens; holds up the one client alone that waits for it.
+    fn write_down(&self, post: &Post, answered: bool) {
+        let Some(journal) = &self.journal else {
+            return;
+        };
+        let line = Line {
+            answered,
+            batch_id: post.batch_id.clone(),
+            sha256: post.sha256.clone(),
+        };
+        let mut text = serde_json::to_string(&line).unwrap();
+        text.push('\n');
+        let mut file = journal.lock().unwrap_or_else(PoisonError::into_inner);
+        file.write_all(text.as_bytes()).unwrap();
+        file.sync_data().unwrap();
+    }
+
     /// A post is about to be sent.
     pub fn attempt(&self, post: &Arc<Post>) {
+        self.write_down(post, false);
         let key = (post.batch_id.clone(), post.sha256.clone());
         let mut entries = self.entries();
         let entry = entries.entry(key).or_insert_with(|| Entry {
@@ -141,6 +198,7 @@ impl ClientLedger {
 
     /// It was answered 200.
     pub fn answered(&self, post: &Arc<Post>) {
+        self.write_down(post, true);
         let key = (post.batch_id.clone(), post.sha256.clone());
         self.entries().get_mut(&key).unwrap().answers += 1;
     }
@@ -156,6 +214,6 @@ impl ClientLedger {
     }
 
     pub(crate) fn entries(&self) -> MutexGuard<'_, BTreeMap<PostKey, Entry>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

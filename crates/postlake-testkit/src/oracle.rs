@@ -157,6 +157,68 @@ fn check_batches(lake: &Lake, entries: &BTreeMap<PostKey, Entry>) {
     }
 }
 
+/// What is missing or there too often, counted where [`check`] would panic at the first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Score {
+    /// Posts answered 200, resent ones too.
+    pub acked: u64,
+    /// Of those, not in the raw store as often.
+    pub lost: u64,
+    /// Events and alerts of posts answered 200 that are not in the lake.
+    pub items_lost: u64,
+    /// Events and alerts that are in the lake twice.
+    pub items_doubled: u64,
+}
+
+/// Counts what [`check`] checks first. Everything must be loaded.
+#[track_caller]
+pub fn score(place: &Place, ledger: &ClientLedger) -> Score {
+    let lost = lost(place, ledger);
+    let lake = Lake::read(place);
+    let events = lake.events.iter().map(|row| match &row.event_id {
+        Some(id) => format!(
+            "{}/{}/{id}",
+            row.event_class,
+            row.r#type.as_deref().unwrap_or_default()
+        ),
+        None => format!(
+            "{NAMELESS}{}",
+            row.event_hash.as_deref().unwrap_or_default()
+        ),
+    });
+    let alerts = lake.alerts.iter().map(|(key, _)| key.clone());
+    let all: Vec<String> = events.chain(alerts).collect();
+    let once: BTreeSet<&String> = all.iter().collect();
+    let entries = ledger.entries();
+    let wanted = ["events", "alerts"].map(|source| identities(&entries, source).0);
+    let missing = wanted
+        .iter()
+        .flatten()
+        .filter(|key| !key.contains(NAMELESS) && !once.contains(key));
+    Score {
+        acked: entries.values().map(|entry| entry.answers).sum(),
+        lost,
+        items_lost: missing.count() as u64,
+        items_doubled: (all.len() - once.len()) as u64,
+    }
+}
+
+/// How many posts were answered 200 and are not in the raw store, as it is now.
+#[track_caller]
+pub fn lost(place: &Place, ledger: &ClientLedger) -> u64 {
+    let landed = landed(place);
+    let mut counts: BTreeMap<&PostKey, u64> = BTreeMap::new();
+    for key in landed.values() {
+        *counts.entry(key).or_default() += 1;
+    }
+    let entries = ledger.entries();
+    let missing = entries.iter().map(|(key, entry)| {
+        let landed = counts.get(key).copied().unwrap_or(0);
+        entry.answers.saturating_sub(landed)
+    });
+    missing.sum()
+}
+
 /// How many batches lie in the raw store.
 pub fn landed_batches(place: &Place) -> u64 {
     landed(place).len() as u64

@@ -1,0 +1,80 @@
+//! The fault rig behind `cargo xtask faults`: the real program under load, with the faults of a table
+//! done to it, judged by the ledger of its clients.
+//!
+//! Prints one line of JSON on standard output: a row for each fault. `xtask/src/faults.rs` starts it
+//! and writes the scoreboard. `docs/faults.md` says what is injected.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program of tests, which may panic and talk, for xtask to read"
+)]
+
+mod calls;
+mod kills;
+mod limits;
+mod load;
+mod power;
+mod rig;
+mod row;
+
+use std::process::ExitCode;
+
+use rig::{Rig, Wanted};
+use row::Row;
+
+/// A fault: its name, what is done, and the function that does it.
+type Fault = (&'static str, &'static str, fn(&Rig, &mut Row));
+
+const FAULTS: &[Fault] = &[
+    ("F1", "kill -9 at a random moment under load", kills::random),
+    (
+        "F2-receive",
+        "kill -9 at an I/O call of start and receive",
+        calls::killed_receiving,
+    ),
+    (
+        "F2-load",
+        "kill -9 at an I/O call of load",
+        calls::killed_loading,
+    ),
+    ("F3", "power cut", power::cuts),
+    ("F4", "no room at an I/O call", calls::full),
+    ("F5", "EIO at an I/O call", calls::broken),
+    ("F6", "every fsync takes longer", calls::slow),
+    ("F15", "SIGTERM under load", kills::drains),
+    ("F16", "address space used up", limits::memory),
+    ("F17", "file descriptors used up", limits::descriptors),
+    (
+        "F24",
+        "kill -9 under load, then at an I/O call of the next start",
+        kills::again,
+    ),
+];
+
+fn main() -> ExitCode {
+    let wanted = match Wanted::parse(std::env::args().skip(1)) {
+        Ok(wanted) => wanted,
+        Err(error) => {
+            eprintln!("postlake-faults: {error:#}");
+            return ExitCode::FAILURE;
+        }
+    };
+    eprintln!("seed {}", wanted.seed);
+    let rig = Rig::new(wanted);
+    let mut rows = Vec::new();
+    for (name, what, play) in FAULTS {
+        if rig.wants(name) {
+            let row = Row::play(name, what, |row| play(&rig, row));
+            eprintln!("{}", row.line());
+            rows.push(row.json());
+        }
+    }
+    println!(
+        "{}",
+        serde_json::json!({ "seed": rig.seed(), "rows": rows })
+    );
+    ExitCode::SUCCESS
+}
