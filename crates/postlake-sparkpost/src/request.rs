@@ -9,6 +9,8 @@ use crate::batch::Batch;
 pub const EVENTS_PATH: &str = "/webhooks/events";
 /// Where postlake takes alert webhooks.
 pub const ALERTS_PATH: &str = "/webhooks/alerts";
+/// Where postlake gives out access tokens.
+pub const TOKEN_PATH: &str = "/oauth/token";
 
 /// One POST.
 #[derive(Debug, Clone)]

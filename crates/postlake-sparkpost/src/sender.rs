@@ -1,14 +1,20 @@
 //! Posts batches and alerts over HTTP as SparkPost does.
 
+use std::fmt;
 use std::time::Duration;
 
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Url, redirect};
 use tokio::time::Instant;
 
+use self::credential::Tokens;
 use crate::alerts::AlertPost;
 use crate::batch::Batch;
-use crate::request::Request;
+use crate::request::{ALERTS_PATH, Request};
+
+mod credential;
+
+pub use self::credential::Credential;
 
 /// SparkPost waits this long for an answer (webhook reference).
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -111,6 +117,12 @@ pub enum SendError {
     /// The connection broke. The request may have been taken.
     #[error("exchange with the target broke off")]
     Broken(#[source] reqwest::Error),
+    /// The token endpoint gave no token.
+    #[error("the token endpoint gave no token, it answered {status}")]
+    NoToken {
+        /// The status of its answer.
+        status: u16,
+    },
     /// No attempt got a 200.
     #[error("gave up after {attempts} attempts, last status {}", last_status.map_or("none".to_owned(), |status| status.to_string()))]
     GaveUp {
@@ -147,11 +159,13 @@ impl SendError {
 }
 
 /// Posts to one target. Cheap to clone. No connection is kept: SparkPost closes each after its request.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Sender {
     client: Client,
     target: Url,
     headers: HeaderMap,
+    tokens: Option<Tokens>,
+    alert_secret: Option<String>,
 }
 
 impl Sender {
@@ -177,6 +191,8 @@ impl Sender {
             client: client.build().map_err(SendError::Client)?,
             target,
             headers: HeaderMap::new(),
+            tokens: None,
+            alert_secret: None,
         })
     }
 
@@ -193,6 +209,32 @@ impl Sender {
         value.set_sensitive(true);
         self.headers.insert(header, value);
         Ok(self)
+    }
+
+    /// Shows who it is with every request.
+    ///
+    /// # Errors
+    /// HTTP does not allow a name or a value, or the token URL is none.
+    pub fn with_credential(mut self, credential: &Credential) -> Result<Self, SendError> {
+        match credential {
+            Credential::Basic { username, password } => {
+                self.with_header("authorization", &credential::basic(username, password))
+            }
+            Credential::Header { name, value } => self.with_header(name, value),
+            Credential::OAuth2 {
+                token_url,
+                client_id,
+                client_secret,
+            } => {
+                let client = self.client.clone();
+                self.tokens = Some(Tokens::new(client, token_url, client_id, client_secret)?);
+                Ok(self)
+            }
+            Credential::AlertPath { secret } => {
+                self.alert_secret = Some(secret.clone());
+                Ok(self)
+            }
+        }
     }
 
     /// Posts a batch once.
@@ -216,11 +258,32 @@ impl Sender {
     /// # Errors
     /// There was no answer. An answer other than 200 is no error here.
     pub async fn post(&self, request: &Request) -> Result<Answer, SendError> {
+        let Some(tokens) = &self.tokens else {
+            return self.post_with(request, None).await;
+        };
+        let token = tokens.bearer(None).await?;
+        let answer = self.post_with(request, Some(&token)).await?;
+        if !matches!(answer.status, 400 | 401) {
+            return Ok(answer);
+        }
+        let token = tokens.bearer(Some(&token)).await?;
+        self.post_with(request, Some(&token)).await
+    }
+
+    async fn post_with(
+        &self,
+        request: &Request,
+        bearer: Option<&HeaderValue>,
+    ) -> Result<Answer, SendError> {
         let started = Instant::now();
+        let mut headers = self.headers_of(request)?;
+        if let Some(bearer) = bearer {
+            headers.insert(AUTHORIZATION, bearer.clone());
+        }
         let mut response = self
             .client
             .post(self.url(request.path))
-            .headers(self.headers_of(request)?)
+            .headers(headers)
             .body(request.body.clone())
             .send()
             .await
@@ -274,8 +337,12 @@ impl Sender {
 
     fn url(&self, path: &str) -> Url {
         let mut url = self.target.clone();
-        if url.path() == "/" {
-            url.set_path(path);
+        if url.path() != "/" {
+            return url;
+        }
+        match &self.alert_secret {
+            Some(secret) if path == ALERTS_PATH => url.set_path(&format!("{path}/{secret}")),
+            _ => url.set_path(path),
         }
         url
     }
@@ -292,6 +359,12 @@ impl Sender {
             headers.insert(name.clone(), value.clone());
         }
         Ok(headers)
+    }
+}
+
+impl fmt::Debug for Sender {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Sender(..)")
     }
 }
 

@@ -1,6 +1,8 @@
 //! What a server says when it is ready: where it listens, where the data lies, what is not protected,
 //! and what to enter in SparkPost.
 
+mod credentials;
+
 use std::net::SocketAddr;
 
 use postlake_sparkpost::{ALERTS_PATH, EVENTS_PATH};
@@ -21,6 +23,7 @@ pub(crate) fn lines(settings: &Settings, listeners: Listeners, loads: bool) -> V
     if let Some(address) = listeners.ingest {
         lines.push(format!("  webhooks   http://{address}{EVENTS_PATH}"));
         lines.push(format!("             http://{address}{ALERTS_PATH}"));
+        lines.extend(credentials::lines(&settings.auth));
     }
     if let Some(address) = listeners.read {
         lines.push(format!("  page       http://{address}/"));
@@ -37,18 +40,24 @@ pub(crate) fn lines(settings: &Settings, listeners: Listeners, loads: bool) -> V
             lines.push(format!("  sink       {}", sink.name));
         }
     }
+    let warnings = settings.auth.readable_by_others();
+    lines.extend(warnings.iter().map(|warning| format!("warning: {warning}")));
     lines.push(
-        "not protected: no password and no TLS yet, so every listener is loopback only".to_owned(),
+        "not protected: page, API and metrics have no password, so they are loopback only"
+            .to_owned(),
     );
     if let Some(address) = listeners.ingest {
+        let gaps = credentials::gaps(&settings.auth);
+        lines.extend(gaps.into_iter().map(str::to_owned));
+        lines.push(
+            "not protected: webhooks have no TLS of their own, a proxy has to end it".to_owned(),
+        );
+        let host = "https://<your host>";
         lines.push("in SparkPost (through a proxy with TLS in front of this machine):".to_owned());
-        lines.push(format!(
-            "  Webhooks > Create: Target URL https://<your host>{EVENTS_PATH}, authentication None, all events"
-        ));
-        lines.push(format!(
-            "  Alerts > Create, metric Health Score, above 0, any subaccount: Webhook https://<your host>{ALERTS_PATH}"
-        ));
-        lines.push(format!("try it: postlake trigger http://{address}"));
+        lines.extend(credentials::events_form(&settings.auth, host));
+        lines.push(credentials::alerts_form(&settings.auth, host));
+        let auth = credentials::trigger_arguments(&settings.auth);
+        lines.push(format!("try it: postlake trigger http://{address}{auth}"));
     }
     lines
 }

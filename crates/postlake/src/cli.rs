@@ -115,6 +115,10 @@ pub(crate) struct ServeArgs {
     /// Address for webhooks [default: 127.0.0.1:8025].
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) ingest_listen: Option<SocketAddr>,
+    /// Take webhooks beyond this machine although anybody can forge or read them: without
+    /// credentials, or in the clear.
+    #[arg(long)]
+    pub(crate) dangerously_open_to_everyone: bool,
     /// Address for API and page [default: 127.0.0.1:8080].
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) read_listen: Option<SocketAddr>,
@@ -172,9 +176,36 @@ pub(crate) struct TriggerArgs {
     /// Same seed, same batches [default: another one each time].
     #[arg(long)]
     pub(crate) seed: Option<u64>,
+    /// How to show who sends; the secret comes from --auth-file or from POSTLAKE_TRIGGER_SECRET.
+    #[arg(long, value_enum, value_name = "KIND")]
+    pub(crate) auth: Option<AuthKind>,
+    /// The user, the client id or the name of the header.
+    #[arg(long, value_name = "NAME", requires = "auth")]
+    pub(crate) auth_name: Option<String>,
+    /// The file with the password, the client's secret, the header's value or the end of the path.
+    #[arg(long, value_name = "FILE", requires = "auth")]
+    pub(crate) auth_file: Option<PathBuf>,
+    /// Where tokens are given out [default: /oauth/token of the same server].
+    #[arg(long, value_name = "URL", requires = "auth")]
+    pub(crate) token_url: Option<String>,
     /// Print the answers as NDJSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// What `trigger` shows to be let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AuthKind {
+    /// User and password.
+    Basic,
+    /// A token, fetched with client id and secret.
+    Oauth2,
+    /// A secret in a header of any name.
+    Header,
+    /// The header of old webhooks, X-MessageSystems-Webhook-Token.
+    Token,
+    /// The secret at the end of the path of alerts.
+    AlertPath,
 }
 
 /// A type of event or all of them.

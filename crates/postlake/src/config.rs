@@ -3,9 +3,12 @@
 //! Reading is in two steps: the raw form mirrors the file and refuses unknown keys, the checked form
 //! ([`Settings`]) is what the code uses. All faults are reported at once, each with its key.
 
+mod auth;
 mod disk;
 mod effective;
 mod faults;
+mod networks;
+mod secret_source;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -14,14 +17,18 @@ use std::time::Duration;
 use figment::Figment;
 use figment::providers::{Env, Format as _, Toml};
 use figment::value::{Dict, Value};
+use ipnet::IpNet;
 use postlake_lake::DataUrl;
 use serde::Deserialize;
 
 use crate::cli::{DataArgs, parse_duration};
 use crate::exit::{Exit, Failure};
+pub(crate) use auth::{AuthKeys, NamedSecret};
 pub(crate) use disk::DiskSettings;
 pub(crate) use effective::{Effective, effective, named_files};
 pub(crate) use faults::Faults;
+use networks::networks;
+pub(crate) use secret_source::SecretSource;
 
 const DEFAULT_FILE: &str = "postlake.toml";
 
@@ -37,6 +44,8 @@ const KNOWN_KEYS: &[(&str, &[&str])] = &[
             "commit_interval",
             "min_free_bytes",
             "reserve_bytes",
+            "auth",
+            "trusted_proxies",
         ],
     ),
     ("read", &["listen"]),
@@ -53,6 +62,11 @@ pub(crate) struct Settings {
     pub(crate) ingest_listen: SocketAddr,
     pub(crate) receiver: postlake_receiver::Config,
     pub(crate) disk: DiskSettings,
+    /// Which credentials there are. Their secrets are in `receiver.auth`, if they were asked for.
+    pub(crate) auth: AuthKeys,
+    pub(crate) trusted_proxies: Vec<IpNet>,
+    /// Somebody has said that nothing need protect the ingest listener.
+    pub(crate) open_to_everyone: bool,
     pub(crate) read_listen: SocketAddr,
     pub(crate) admin_listen: SocketAddr,
     pub(crate) load_interval: Duration,
@@ -84,6 +98,9 @@ pub(crate) struct Flags {
     pub(crate) ingest_listen: Option<SocketAddr>,
     pub(crate) read_listen: Option<SocketAddr>,
     pub(crate) admin_listen: Option<SocketAddr>,
+    pub(crate) open_to_everyone: bool,
+    /// Read the secrets of the ingest listener too; only who takes webhooks needs them.
+    pub(crate) secrets: bool,
 }
 
 impl From<&DataArgs> for Flags {
@@ -190,7 +207,13 @@ fn checked(figment: &Figment, flags: &Flags, faults: &mut Faults) -> Option<Sett
     let ingest_listen = address(figment, "ingest.listen", "127.0.0.1:8025", faults);
     let read_listen = address(figment, "read.listen", "127.0.0.1:8080", faults);
     let admin_listen = address(figment, "admin.listen", "127.0.0.1:8026", faults);
-    let receiver = receiver(figment, faults);
+    let mut receiver = receiver(figment, faults);
+    let trusted_proxies = networks(figment, "ingest.trusted_proxies", faults);
+    let auth = AuthKeys::read(figment, folder(flags), faults);
+    if let Some(receiver) = receiver.as_mut().filter(|_| flags.secrets) {
+        receiver.auth = auth.load(faults);
+        receiver.auth.trusted_proxies = trusted_proxies.clone();
+    }
     let disk = disk(figment, faults);
     let load_interval = duration(figment, "load.interval", Duration::from_secs(2), faults);
     let sinks = sinks(figment, faults);
@@ -201,11 +224,20 @@ fn checked(figment: &Figment, flags: &Flags, faults: &mut Faults) -> Option<Sett
         ingest_listen: flags.ingest_listen.or(ingest_listen)?,
         receiver: receiver?,
         disk: disk?,
+        auth,
+        trusted_proxies,
+        open_to_everyone: flags.open_to_everyone,
         read_listen: flags.read_listen.or(read_listen)?,
         admin_listen: flags.admin_listen.or(admin_listen)?,
         load_interval: load_interval?,
         sinks: sinks?,
     })
+}
+
+/// Where the configuration file lies: paths in it are relative to that.
+fn folder(flags: &Flags) -> &Path {
+    let folder = flags.file.as_deref().and_then(Path::parent);
+    folder.unwrap_or(Path::new(""))
 }
 
 fn address(figment: &Figment, key: &str, default: &str, faults: &mut Faults) -> Option<SocketAddr> {

@@ -209,3 +209,129 @@ fn gaps_double_up_to_a_limit() {
         "{total:?}"
     );
 }
+
+/// The credential of requests, without the sender's other headers.
+fn head_lines(request: &str, name: &str) -> Vec<String> {
+    let prefix = format!("{name}: ");
+    let lines = request.lines().take_while(|line| !line.is_empty());
+    lines
+        .filter_map(|line| line.strip_prefix(&prefix).map(str::to_owned))
+        .collect()
+}
+
+#[tokio::test]
+async fn a_token_is_fetched_once_and_again_when_it_has_expired() {
+    let token = |token: &str| {
+        answer(
+            200,
+            &format!(r#"{{"access_token":"{token}","expires_in":1}}"#),
+        )
+    };
+    let (url, task) = receiver(vec![
+        token("one"),
+        answer(200, "{}"),
+        answer(401, "{}"),
+        token("two"),
+        answer(200, "{}"),
+        answer(200, "{}"),
+    ])
+    .await;
+    let sender = Sender::new(&url)
+        .unwrap()
+        .with_credential(&Credential::OAuth2 {
+            token_url: format!("{url}/oauth/token"),
+            client_id: "postlake".to_owned(),
+            client_secret: "s\"ecret".to_owned(),
+        })
+        .unwrap();
+    for _ in 0..3 {
+        assert!(sender.post_events(&batch()).await.unwrap().is_accepted());
+    }
+    let requests = task.await.unwrap();
+    let bearers: Vec<_> = requests
+        .iter()
+        .map(|request| head_lines(request, "authorization").concat())
+        .collect();
+    assert_eq!(
+        bearers,
+        [
+            "",
+            "Bearer one",
+            "Bearer one",
+            "",
+            "Bearer two",
+            "Bearer two"
+        ]
+    );
+    let (_, asked) = requests[0].split_once("\r\n\r\n").unwrap();
+    let asked: serde_json::Value = serde_json::from_str(asked).unwrap();
+    assert_eq!(asked["grant_type"], "client_credentials");
+    assert_eq!(
+        (&asked["client_id"], &asked["client_secret"]),
+        (&"postlake".into(), &"s\"ecret".into())
+    );
+}
+
+#[tokio::test]
+async fn without_a_token_nothing_is_sent() {
+    for (status, body) in [(401, "{}"), (200, "[]"), (200, "no json"), (302, "")] {
+        let (url, task) = receiver(vec![answer(status, body)]).await;
+        let sender = Sender::new(&url)
+            .unwrap()
+            .with_credential(&Credential::OAuth2 {
+                token_url: format!("{url}/oauth/token"),
+                client_id: "postlake".to_owned(),
+                client_secret: "secret".to_owned(),
+            })
+            .unwrap();
+        let error = sender.post_events(&batch()).await.unwrap_err();
+        assert!(
+            matches!(error, SendError::NoToken { status: said } if said == status),
+            "{error}"
+        );
+        assert_eq!(task.await.unwrap().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn credentials_go_where_the_form_puts_them() {
+    let (url, task) = receiver(vec![answer(200, "{}"); 4]).await;
+    let credentials = [
+        Credential::Basic {
+            username: "Aladdin".to_owned(),
+            password: "open sesame".to_owned(),
+        },
+        Credential::Header {
+            name: "X-Postlake-Key".to_owned(),
+            value: "canary".to_owned(),
+        },
+        Credential::AlertPath {
+            secret: "canary".to_owned(),
+        },
+    ];
+    let start = DateTime::from_timestamp(1_750_000_000, 0).unwrap();
+    let post = AlertFeed::new(1).next_scores(start, Shape::Capture);
+    for credential in &credentials {
+        assert!(!format!("{credential:?}").contains("canary"));
+        let sender = Sender::new(&url)
+            .unwrap()
+            .with_credential(credential)
+            .unwrap();
+        assert!(!format!("{sender:?}").contains("canary"));
+        assert!(sender.post_alerts(&post).await.unwrap().is_accepted());
+    }
+    let alone = Sender::new(&url)
+        .unwrap()
+        .with_credential(&credentials[2])
+        .unwrap();
+    assert!(alone.post_events(&batch()).await.unwrap().is_accepted());
+    let requests = task.await.unwrap();
+    // The example of RFC 7617, 2.
+    assert_eq!(
+        head_lines(&requests[0], "authorization"),
+        ["Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="]
+    );
+    assert_eq!(head_lines(&requests[1], "x-postlake-key"), ["canary"]);
+    assert!(requests[2].starts_with("POST /webhooks/alerts/canary HTTP/1.1"));
+    assert!(requests[3].starts_with("POST /webhooks/events HTTP/1.1"));
+}

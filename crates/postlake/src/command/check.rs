@@ -11,9 +11,17 @@ use crate::exit::{Exit, Failure};
 use crate::role::exposure_faults;
 
 pub(crate) fn run(arguments: &CheckArgs) -> Result<ExitCode, Failure> {
-    let flags = Flags::from(&arguments.data);
+    let flags = Flags {
+        secrets: true,
+        ..Flags::from(&arguments.data)
+    };
     let (values, faults) = match Settings::try_read(&flags)? {
-        Ok(settings) => (effective(&flags, &settings)?, exposure_faults(&settings)),
+        Ok(settings) => {
+            for warning in settings.auth.readable_by_others() {
+                say(&format!("warning: {warning}"));
+            }
+            (effective(&flags, &settings)?, exposure_faults(&settings))
+        }
         Err(faults) => (Vec::new(), faults.lines().collect()),
     };
     if arguments.json {

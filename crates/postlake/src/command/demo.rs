@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::banner::Listeners;
 use crate::cli::{DemoArgs, RoleName};
 use crate::command::output::{print, say, sql_failure};
-use crate::config::{Flags, Settings};
+use crate::config::{AuthKeys, Flags, Settings};
 use crate::exit::{Exit, Failure};
 use crate::role::server::Server;
 use crate::{shutdown, wire};
@@ -91,9 +91,13 @@ fn settings(arguments: &DemoArgs, place: &Place) -> Result<Settings, Failure> {
         ingest_listen: Some(listen(arguments.ingest_listen, 8025)?),
         read_listen: Some(listen(arguments.read_listen, 8080)?),
         admin_listen: Some(listen(None, 8026)?),
-        file: None,
+        // A demo is for this machine alone and takes what it sends itself.
+        ..Flags::default()
     };
-    Settings::read(&flags)
+    let mut settings = Settings::read(&flags)?;
+    settings.auth = AuthKeys::default();
+    settings.trusted_proxies = Vec::new();
+    Ok(settings)
 }
 
 /// The address asked for, else the usual port if it is free, else any.

@@ -15,6 +15,8 @@ pub(crate) async fn run(arguments: ServeArgs) -> Result<ExitCode, Failure> {
         ingest_listen: arguments.ingest_listen,
         read_listen: arguments.read_listen,
         admin_listen: arguments.admin_listen,
+        open_to_everyone: arguments.dangerously_open_to_everyone,
+        secrets: arguments.role.contains(&RoleName::Receive),
         ..Flags::from(&arguments.data)
     };
     let settings = Settings::read(&flags)?;

@@ -1,5 +1,7 @@
 //! `postlake trigger`: realistic batches or alerts, with the answer and its latency.
 
+mod credential;
+
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -15,6 +17,10 @@ use crate::wire;
 pub(crate) async fn run(arguments: TriggerArgs) -> Result<ExitCode, Failure> {
     let sender = Sender::new(&arguments.url)
         .map_err(|source| Failure::caused(Exit::Data, "read the URL", source))?;
+    let sender = match arguments.auth {
+        Some(kind) => credential::with(sender, kind, &arguments)?,
+        None => sender,
+    };
     let now = wire::clock().now();
     let mut made = Made::new(&arguments, now);
     let mut tally = Tally::default();
@@ -39,8 +45,12 @@ pub(crate) async fn run(arguments: TriggerArgs) -> Result<ExitCode, Failure> {
     if tally.accepted == tally.posts {
         return Ok(ExitCode::SUCCESS);
     }
+    let hint = match tally.unauthorized && arguments.auth.is_none() {
+        true => "; it asks who you are: say so with --auth",
+        false => "",
+    };
     let message = format!(
-        "{} of {} posts were not answered 200",
+        "{} of {} posts were not answered 200{hint}",
         tally.posts - tally.accepted,
         tally.posts
     );
@@ -107,6 +117,7 @@ struct Tally {
     posts: u64,
     accepted: u64,
     slowest: Duration,
+    unauthorized: bool,
 }
 
 impl Tally {
@@ -123,6 +134,7 @@ impl Tally {
             Failure::caused(Exit::Unavailable, doing, source)
         })?;
         self.accepted += u64::from(answer.is_accepted());
+        self.unauthorized |= answer.status == 401;
         self.slowest = self.slowest.max(answer.latency);
         let latency_ms = answer.latency.as_secs_f64() * 1e3;
         let bytes = request.body.len();

@@ -7,11 +7,13 @@ use figment::value::{Num, Value};
 use serde::Serialize;
 
 use super::faults::{is_from_environment, leaves, variable};
-use super::{DEFAULT_FILE, Flags, Settings, sources};
+use super::{DEFAULT_FILE, Flags, Settings, folder, sources};
 use crate::exit::Failure;
 
 /// Words in the last part of a key that mean that its value is not shown.
 const SECRET_WORDS: [&str; 5] = ["password", "secret", "token", "value", "key"];
+/// Ends of keys that have such a word and hold something else.
+const HARMLESS: [&str; 5] = ["_env", "_envs", "_lifetime", "_audience", "empty_password"];
 
 /// A key, what is in force for it, and where that comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -70,7 +72,7 @@ pub(crate) fn named_files(flags: &Flags) -> Result<Vec<(String, PathBuf)>, Failu
         .into_iter()
         .filter(|(key, _)| names_file(last_name(key)));
     Ok(files
-        .filter_map(|(key, value)| Some((key, PathBuf::from(value.as_str()?))))
+        .filter_map(|(key, value)| Some((key, folder(flags).join(value.as_str()?))))
         .collect())
 }
 
@@ -95,7 +97,7 @@ impl Origin<'_> {
     fn of(&self, key: &str, flagged: bool) -> String {
         if flagged {
             "flag".to_owned()
-        } else if self.figment.find_value(key).is_err() {
+        } else if self.figment.find_value(list_of(key)).is_err() {
             "default".to_owned()
         } else if is_from_environment(self.figment, key) {
             variable(key)
@@ -103,6 +105,18 @@ impl Origin<'_> {
             self.file.clone()
         }
     }
+}
+
+/// The key up to the list that it is in, if it is in one.
+fn list_of(key: &str) -> &str {
+    let mut end = 0;
+    for part in key.split('.') {
+        if part.parse::<usize>().is_ok() {
+            return key.get(..end).unwrap_or(key);
+        }
+        end += part.len() + usize::from(end > 0);
+    }
+    key
 }
 
 /// The keys that have a value in any case.
@@ -188,7 +202,9 @@ fn sinks(settings: &Settings) -> Vec<Effective> {
 
 fn shown(key: &str, value: &Value) -> String {
     let last = last_name(key);
-    let secret = !names_file(last) && SECRET_WORDS.iter().any(|word| last.contains(word));
+    let harmless = HARMLESS.iter().any(|end| last.ends_with(end));
+    let secret =
+        !names_file(last) && !harmless && SECRET_WORDS.iter().any(|word| last.contains(word));
     if secret {
         return "(not shown)".to_owned();
     }

@@ -5,7 +5,63 @@ use std::net::SocketAddr;
 use crate::config::Settings;
 use crate::exit::{Exit, Failure};
 
-/// There is no authentication yet, so nobody but this machine may reach a listener.
+/// What stands between the ingest listener and the network.
+#[derive(Clone, Copy, Debug)]
+struct Protection {
+    loopback: bool,
+    credentials: bool,
+    tls: bool,
+    trusted_proxy: bool,
+    open_to_everyone: bool,
+}
+
+impl Protection {
+    fn of(settings: &Settings) -> Protection {
+        Protection {
+            loopback: settings.ingest_listen.ip().is_loopback(),
+            credentials: settings.auth.has_credentials(),
+            tls: false,
+            trusted_proxy: !settings.trusted_proxies.is_empty(),
+            open_to_everyone: settings.open_to_everyone,
+        }
+    }
+
+    /// What is missing, and what can be done about it.
+    fn lacks(self) -> Option<&'static str> {
+        if self.loopback || self.open_to_everyone {
+            None
+        } else if !self.credentials {
+            Some(
+                "anybody who reaches it can post: configure a credential under [ingest.auth], or listen \
+                 on 127.0.0.1; --dangerously-open-to-everyone takes webhooks from anybody",
+            )
+        } else if !self.tls && !self.trusted_proxy {
+            Some(
+                "credentials would cross the network in the clear: name the proxy that ends TLS in \
+                 ingest.trusted_proxies, or listen on 127.0.0.1; --dangerously-open-to-everyone does \
+                 without",
+            )
+        } else {
+            None
+        }
+    }
+}
+
+/// Beyond this machine webhooks need credentials, and a way on which nobody reads them.
+///
+/// # Errors
+/// When one of them is missing and nobody has said that this is meant.
+pub(crate) fn refuse_open_ingest(settings: &Settings) -> Result<(), Failure> {
+    let Some(lacks) = Protection::of(settings).lacks() else {
+        return Ok(());
+    };
+    let address = settings.ingest_listen;
+    let message =
+        format!("ingest.listen: {address} can be reached from other machines and {lacks}");
+    Err(Failure::new(Exit::Config, message))
+}
+
+/// What is read has no authentication yet, so nobody but this machine may reach that listener.
 ///
 /// # Errors
 /// When the address is not loopback.
@@ -39,7 +95,7 @@ pub(crate) fn refuse_admin_beyond_loopback(address: SocketAddr) -> Result<(), Fa
 /// Every listener that `serve` would refuse to open, in words.
 pub(crate) fn exposure_faults(settings: &Settings) -> Vec<String> {
     [
-        refuse_open("ingest.listen", settings.ingest_listen),
+        refuse_open_ingest(settings),
         refuse_open("read.listen", settings.read_listen),
         refuse_admin_beyond_loopback(settings.admin_listen),
     ]

@@ -27,6 +27,10 @@ pub(crate) struct Receiving {
 /// # Errors
 /// When the store cannot be opened or the address is taken.
 pub(crate) async fn start(settings: &Settings, on_landed: OnLanded) -> Result<Receiving, Failure> {
+    if settings.auth.has_credentials() && !settings.receiver.auth.has_credentials() {
+        let message = "the secrets of ingest.auth were not read, nothing is opened without them";
+        return Err(Failure::new(Exit::Config, message));
+    }
     let landing = wire::landing(settings)?;
     probe(settings, &landing.raw).await?;
     let listener = bind(settings.ingest_listen).await?;

@@ -11,7 +11,7 @@ use crate::cli::RoleName;
 use crate::config::Settings;
 use crate::data_lock::DataLock;
 use crate::exit::Failure;
-use crate::role::exposure::{refuse_admin_beyond_loopback, refuse_open};
+use crate::role::exposure::{refuse_admin_beyond_loopback, refuse_open, refuse_open_ingest};
 use crate::role::load::{self, Loading};
 use crate::role::receive::{self, Receiving};
 use crate::role::supervise::{self, Supervised};
@@ -37,7 +37,7 @@ impl Server {
     pub(crate) async fn start(settings: &Settings, roles: &[RoleName]) -> Result<Server, Failure> {
         let has = |role| roles.contains(&role);
         if has(RoleName::Receive) {
-            refuse_open("ingest.listen", settings.ingest_listen)?;
+            refuse_open_ingest(settings)?;
         }
         if has(RoleName::Read) {
             refuse_open("read.listen", settings.read_listen)?;
