@@ -9,6 +9,9 @@ use crate::config::Config;
 use crate::inflight::Hold;
 use crate::refusal::Refusal;
 
+/// How long room is kept for what a request has announced.
+const PROMISED: Duration = Duration::from_secs(1);
+
 /// The whole body, its bytes added to `hold`. Each byte is copied once.
 ///
 /// A body that is longer than allowed by its own word is refused before any of it is read; a body
@@ -27,8 +30,20 @@ pub(crate) async fn collect(
     let mut collected = BytesMut::with_capacity(usize::try_from(expected).unwrap_or(0));
     loop {
         let received = collected.len() as u64;
-        let frame = timeout_at(pace.deadline(received), body.frame());
-        let Some(frame) = frame.await.map_err(|_elapsed| Refusal::BodyTooSlow)? else {
+        let deadline = pace.deadline(received);
+        let until = match hold.waits() {
+            true => pace.promised_until().min(deadline),
+            false => deadline,
+        };
+        let Ok(frame) = timeout_at(until, body.frame()).await else {
+            if until < deadline {
+                // A slow body takes room as it comes, or a few of them would lock everybody out.
+                hold.break_promise();
+                continue;
+            }
+            return Err(Refusal::BodyTooSlow);
+        };
+        let Some(frame) = frame else {
             return Ok(collected.freeze());
         };
         let frame = frame.map_err(|_broken| Refusal::BodyIncomplete)?;
@@ -62,6 +77,11 @@ impl Pace {
             total: config.body_timeout,
             min_bytes_per_sec: config.min_body_bytes_per_sec.max(1),
         }
+    }
+
+    /// Until then the room for the whole body is kept.
+    fn promised_until(&self) -> Instant {
+        self.started + PROMISED
     }
 
     /// When a body with so many bytes becomes too slow: after the grace, as soon as its mean rate

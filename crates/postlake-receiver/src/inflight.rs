@@ -64,6 +64,7 @@ impl Inflight {
             source,
             shared: 0,
             alerts: 0,
+            promised: 0,
         }
     }
 
@@ -80,11 +81,49 @@ pub(crate) struct Hold {
     source: SourceKind,
     shared: u64,
     alerts: u64,
+    /// Of these, what is not there yet.
+    promised: u64,
 }
 
 impl Hold {
-    /// Takes `bytes` more; false and unchanged when the budget does not allow it.
+    /// Takes `bytes` for what is announced, so that it finds room when it comes; false and unchanged
+    /// when the budget does not allow it.
+    pub(crate) fn promise(&mut self, bytes: u64) -> bool {
+        let taken = self.take(bytes);
+        if taken {
+            self.promised += bytes;
+        }
+        taken
+    }
+
+    /// Whether something was announced and has not come.
+    pub(crate) fn waits(&self) -> bool {
+        self.promised > 0
+    }
+
+    /// Gives back what was announced and has not come.
+    pub(crate) fn break_promise(&mut self) {
+        let shared = self.promised.min(self.shared);
+        let alerts = self.promised - shared;
+        self.inflight.shared.give_back(shared);
+        self.inflight.alerts.give_back(alerts);
+        self.shared -= shared;
+        self.alerts -= alerts;
+        self.promised = 0;
+    }
+
+    /// Takes `bytes` more, those that were promised first; false and unchanged when the budget does not
+    /// allow it.
     pub(crate) fn grow(&mut self, bytes: u64) -> bool {
+        let kept = bytes.min(self.promised);
+        let taken = self.take(bytes - kept);
+        if taken {
+            self.promised -= kept;
+        }
+        taken
+    }
+
+    fn take(&mut self, bytes: u64) -> bool {
         if self.source == SourceKind::Alert && self.inflight.alerts.try_take(bytes) {
             self.alerts += bytes;
             return true;
@@ -106,5 +145,40 @@ impl Drop for Hold {
     fn drop(&mut self) {
         self.inflight.shared.give_back(self.shared);
         self.inflight.alerts.give_back(self.alerts);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_announced_finds_room_when_it_comes_and_not_for_ever() {
+        let inflight = Inflight::new(100, 50);
+        let mut hold = inflight.hold(SourceKind::Event);
+        assert!(hold.grow(10) && hold.promise(60) && hold.waits());
+        let mut other = inflight.hold(SourceKind::Event);
+        assert!(!other.promise(31) && !other.grow(31) && other.grow(30));
+        assert!(hold.grow(40));
+        assert_eq!((hold.bytes(), inflight.used()), (70, 100));
+        assert!(!hold.grow(21) && hold.waits());
+        hold.break_promise();
+        assert_eq!(
+            (hold.bytes(), inflight.used(), hold.waits()),
+            (50, 80, false)
+        );
+        assert!(hold.grow(20) && !hold.grow(1));
+        drop((hold, other));
+        assert_eq!(inflight.used(), 0);
+    }
+
+    #[test]
+    fn a_promise_to_an_alert_goes_back_to_where_it_was_taken() {
+        let inflight = Inflight::new(100, 50);
+        let mut alert = inflight.hold(SourceKind::Alert);
+        assert!(alert.promise(40) && alert.promise(40));
+        assert_eq!((alert.alerts, alert.shared), (40, 40));
+        alert.break_promise();
+        assert_eq!((alert.bytes(), inflight.used()), (0, 0));
     }
 }

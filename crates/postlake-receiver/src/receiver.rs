@@ -29,6 +29,8 @@ use crate::refusal::Refusal;
 
 /// A body above this is hashed on a blocking thread.
 const HASH_INLINE_BYTES: usize = 1024 * 1024;
+/// Most bytes that are kept for one body that is announced.
+const MOST_PROMISED_BYTES: u64 = 4 * 1024 * 1024;
 /// Most batches that wait, for each of the two webhooks.
 const QUEUE_BATCHES: usize = 8192;
 
@@ -295,7 +297,10 @@ impl Receiver {
         let room = self
             .inflight
             .has_room(source, BATCH_OVERHEAD_BYTES + expected_bytes);
-        if room && hold.grow(BATCH_OVERHEAD_BYTES) {
+        // Room is kept for a while for what is announced: a body that is let in is not turned back
+        // halfway, and who finds no room hears it before sending.
+        let promised = expected_bytes.min(MOST_PROMISED_BYTES);
+        if room && hold.grow(BATCH_OVERHEAD_BYTES) && hold.promise(promised) {
             Ok(hold)
         } else {
             Err(Refusal::Overloaded)
