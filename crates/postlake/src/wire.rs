@@ -38,6 +38,10 @@ const S3_LANDING_RETRY: RetryConfig = RetryConfig {
 /// into the 8 s of an answer.
 const S3_PUT_PATIENCE: Duration = Duration::from_millis(3500);
 
+/// Under load at least this long from one put to S3 to the next: each costs money, and the loader a
+/// read. A put that comes alone does not wait.
+const S3_COMMIT_INTERVAL: Duration = Duration::from_millis(200);
+
 /// A slow S3 gets longer, up to this: a line that is cut is noticed within it.
 const S3_PUT_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -148,6 +152,7 @@ pub(crate) fn landing(settings: &Settings) -> Result<Landing, Failure> {
         limits: postlake_receiver::Config {
             put_patience: S3_PUT_PATIENCE.min(limits.put_patience),
             put_timeout: S3_PUT_TIMEOUT.min(limits.put_timeout),
+            commit_interval: S3_COMMIT_INTERVAL.max(limits.commit_interval),
             ..limits
         },
     })
