@@ -672,6 +672,22 @@ async fn an_address_that_is_not_listed_gets_403_whatever_it_brings() {
     assert_eq!(batches(&gate.raw()).await.len(), 1);
 }
 
+/// The server notes the other end of each connection on its requests.
+#[tokio::test]
+async fn the_address_of_the_connection_reaches_the_allow_list() {
+    let settings = AuthSettings {
+        allow: AllowSettings {
+            networks: vec!["127.0.0.0/8".parse().unwrap()],
+            ..AllowSettings::default()
+        },
+        ..all_kinds()
+    };
+    let (_gate, server) = server(settings).await;
+    let key = format!("X-Postlake-Key: {}\r\n", text(&secret("key-a")));
+    let answer = server.exchange(post("/webhooks/events", &key, "[]")).await;
+    assert_eq!(status(&answer), 200, "{answer}");
+}
+
 #[tokio::test]
 async fn a_request_without_a_known_peer_is_checked_all_the_same() {
     use tower::ServiceExt as _;

@@ -81,6 +81,19 @@ impl AuthKeys {
 
     /// Files that other users of this machine can read, in words.
     pub(crate) fn readable_by_others(&self) -> Vec<String> {
+        let files = self.sources();
+        files.filter_map(SecretSource::readable_by_others).collect()
+    }
+
+    /// The variables that hold secrets.
+    pub(crate) fn variables(&self) -> impl Iterator<Item = &str> {
+        self.sources().filter_map(|source| match source {
+            SecretSource::Variable(name) => Some(name.as_str()),
+            SecretSource::File(_) => None,
+        })
+    }
+
+    fn sources(&self) -> impl Iterator<Item = &SecretSource> {
         let basic = self
             .basic
             .iter()
@@ -90,8 +103,6 @@ impl AuthKeys {
             .chain(named.map(|named| &named.secret))
             .chain(&self.webhook_tokens)
             .chain(&self.alert_secrets)
-            .filter_map(SecretSource::readable_by_others)
-            .collect()
     }
 
     /// Checks the section. Paths are relative to the folder of the configuration file.

@@ -56,6 +56,7 @@ pub(crate) fn start(
         data: settings.data.to_string(),
         config: settings.file.clone(),
         ingest: ingest.unwrap_or(settings.ingest_listen).to_string(),
+        kept_back: settings.auth.variables().map(str::to_owned).collect(),
         listener,
     };
     let first = reader.start().map_err(failed)?;
@@ -84,6 +85,8 @@ struct Reader {
     data: String,
     config: Option<std::path::PathBuf>,
     ingest: String,
+    /// Variables that hold secrets of the ingest listener: no question may come near them.
+    kept_back: Vec<String>,
     listener: TcpListener,
 }
 
@@ -94,6 +97,9 @@ impl Reader {
         command.args(["serve", "--role", "read", "--data", &self.data]);
         if let Some(file) = &self.config {
             command.arg("--config").arg(file);
+        }
+        for variable in &self.kept_back {
+            command.env_remove(variable);
         }
         command
             .env(LISTENER_IS_STDIN, &self.ingest)

@@ -518,6 +518,51 @@ fn a_secret_that_others_can_read_is_told_with_the_remedy() {
     server.stop();
 }
 
+#[test]
+fn the_process_that_answers_questions_gets_no_secret() {
+    let place = place(ALL);
+    let other = canary("other");
+    let mut command = place.command_here(&["serve"]);
+    for listener in ["--ingest-listen", "--read-listen", "--admin-listen"] {
+        command.args([listener, "127.0.0.1:0"]);
+    }
+    let server = Server::start(command.env("THE_OTHER_KEY", &other));
+    let environment = |id: u32| fs::read(format!("/proc/{id}/environ")).unwrap();
+    let holds = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains(&other);
+    assert!(holds(&environment(server.id())), "it is looked for rightly");
+    let [reader] = server.children()[..] else {
+        panic!("one child reads: {:?}", server.children());
+    };
+    assert!(!holds(&environment(reader)));
+    server.stop();
+}
+
+#[test]
+fn what_init_writes_lets_sparkpost_in_and_nobody_else() {
+    let place = Place::local(PROGRAM);
+    let init = ["init", ".", "--auth", "basic,oauth2,header"];
+    Running::start(&mut place.command(&init)).wait().success();
+    let server = serve_with(&place, &[]);
+    assert_eq!(status(&server, "/webhooks/events", &[], "nobody"), 401);
+    for (kind, name, file) in [
+        ("basic", "sparkpost", "basic.secret"),
+        ("oauth2", "postlake", "oauth.secret"),
+        ("header", "X-Postlake-Key", "header.secret"),
+    ] {
+        let arguments = ["--auth", kind, "--auth-name", name, "--auth-file", file];
+        trigger(&place, &server, &arguments).success();
+    }
+    let alerts = [
+        "--alerts",
+        "--auth",
+        "alert-path",
+        "--auth-file",
+        "alert.secret",
+    ];
+    trigger(&place, &server, &alerts).success();
+    server.stop();
+}
+
 /// 192.0.2.1 belongs to no machine: what may be opened fails later, with another code.
 #[test]
 fn beyond_loopback_webhooks_need_credentials_and_a_way_on_which_nobody_reads_them() {
