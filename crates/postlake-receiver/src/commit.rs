@@ -37,7 +37,7 @@ use std::time::Duration;
 use postlake_raw::clock::Clock;
 use postlake_raw::{LandCause, RawStore, SegmentKey, segment};
 use tokio::time::{Instant, sleep, sleep_until};
-use tracing::{error, info};
+use tracing::{Instrument as _, error, info, info_span};
 
 use crate::config::Config;
 use crate::counters::Tally;
@@ -202,7 +202,9 @@ impl Committer {
         let size = bytes.len() as u64;
         self.tally.measures.segment_bytes.add(size);
         let started = Instant::now();
-        let landed = self.lander.land(&key, bytes, self.patience()).await;
+        let span = info_span!("land", segment.key = %key, segment.bytes = size, batches = group.batches.len());
+        let landing = self.lander.land(&key, bytes, self.patience());
+        let landed = landing.instrument(span).await;
         self.tally.measures.put.add_time(started.elapsed());
         match landed {
             Ok(()) => self.succeed(&key, group),

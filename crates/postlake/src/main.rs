@@ -22,7 +22,7 @@ use clap::Parser as _;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
-    telemetry::start(cli.verbose, cli.log_format, wire::clock());
+    let _until_the_end = telemetry::start(cli.verbose, cli.log_format, wire::clock());
     match command::run(cli.command) {
         Ok(code) => code,
         Err(failure) => failure.report(),

@@ -6,6 +6,8 @@
 
 mod line;
 mod repeats;
+#[cfg(feature = "otel")]
+mod traces;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::Arc;
@@ -15,6 +17,8 @@ use postlake_raw::clock::Clock;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+#[cfg(feature = "otel")]
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::cli::LogFormat;
@@ -57,9 +61,30 @@ pub(crate) fn format_name() -> &'static str {
     }
 }
 
+/// The variables of OpenTelemetry that name a collector.
+const COLLECTORS: [&str; 2] = [
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+];
+
+fn wants_traces() -> bool {
+    COLLECTORS
+        .iter()
+        .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
+}
+
+/// What has to be kept until the end of the program: dropping it sends the last traces.
+#[must_use]
+#[derive(Debug)]
+pub(crate) struct Telemetry {
+    #[cfg(feature = "otel")]
+    _flush: Option<traces::Flush>,
+}
+
 /// Starts logging. `POSTLAKE_LOG` sets the filter (`info`, `postlake_loader=debug`, ...); otherwise
-/// warnings are shown, and with `-v` what the parts do.
-pub(crate) fn start(verbose: bool, format: LogFormat, clock: Arc<dyn Clock>) {
+/// warnings are shown, and with `-v` what the parts do. Traces are sent if this build can and a
+/// collector is named.
+pub(crate) fn start(verbose: bool, format: LogFormat, clock: Arc<dyn Clock>) -> Telemetry {
     IS_JSON.store(format == LogFormat::Json, Relaxed);
     let usual = if verbose {
         "warn,postlake=debug,postlake_receiver=debug,postlake_loader=debug"
@@ -78,10 +103,31 @@ pub(crate) fn start(verbose: bool, format: LogFormat, clock: Arc<dyn Clock>) {
         coloured,
         repeats: Repeats::default(),
     };
-    tracing_subscriber::registry()
-        .with(log.with_filter(filter))
-        .init();
+    let registry = tracing_subscriber::registry().with(log.with_filter(filter));
+    let telemetry = with_traces(registry);
     tell_panics();
+    telemetry
+}
+
+#[cfg(feature = "otel")]
+fn with_traces<S>(subscriber: S) -> Telemetry
+where
+    S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync + 'static,
+{
+    let (layer, flush) = traces::layer().unzip();
+    subscriber.with(layer).init();
+    Telemetry { _flush: flush }
+}
+
+#[cfg(not(feature = "otel"))]
+fn with_traces(subscriber: impl Subscriber + Send + Sync + 'static) -> Telemetry {
+    subscriber.init();
+    if wants_traces() {
+        tracing::warn!(
+            "traces are asked for, but this build lacks them: build with --features otel"
+        );
+    }
+    Telemetry {}
 }
 
 /// A panic is a line like any other. Its message is told when it is a literal: others may hold values.

@@ -65,7 +65,12 @@ fn tell(values: &[Effective], faults: &[String]) -> Result<(), Failure> {
 
 /// Variables that look like keys and are read by nobody: one underscore where two belong.
 fn unread_variables() -> Vec<String> {
-    let ours = ["POSTLAKE_LOG", "POSTLAKE_ROLE"];
+    let ours = [
+        "POSTLAKE_LOG",
+        "POSTLAKE_LOG_FORMAT",
+        "POSTLAKE_ROLE",
+        "POSTLAKE_TRIGGER_SECRET",
+    ];
     let mut unread: Vec<_> = std::env::vars_os()
         .filter_map(|(name, _)| name.into_string().ok())
         .filter(|name| name.starts_with("POSTLAKE_") && !name.contains("__"))

@@ -1,6 +1,7 @@
 //! `postlake doctor`: what is around the configuration. Nothing that it finds is repaired, nothing that
 //! it writes stays, no secret is shown.
 
+mod certificate;
 mod clock;
 mod disk;
 mod ports;
@@ -85,7 +86,10 @@ impl Finding {
 }
 
 pub(crate) async fn run(arguments: DoctorArgs) -> Result<ExitCode, Failure> {
-    let flags = Flags::from(&arguments.data);
+    let flags = Flags {
+        secrets: true,
+        ..Flags::from(&arguments.data)
+    };
     let findings = match Settings::try_read(&flags)? {
         Ok(settings) => examine(&settings, &flags).await?,
         Err(faults) => faults
@@ -121,7 +125,10 @@ async fn examine(settings: &Settings, flags: &Flags) -> Result<Vec<Finding>, Fai
     for fault in exposure_faults(settings) {
         findings.push(Finding::ok("exposure", "", fault).misconfigured("change the address"));
     }
-    findings.extend(secrets::examine(&named_files(flags)?));
+    let files = named_files(flags)?;
+    findings.extend(secrets::files(&files));
+    findings.extend(secrets::credentials(&settings.auth));
+    findings.extend(certificate::examine(&files));
     findings.extend(ports::examine(settings));
     findings.push(clock::examine());
     match settings.data.directory() {

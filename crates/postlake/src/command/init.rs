@@ -124,13 +124,26 @@ fn next_steps(arguments: &InitArgs, directory: &Path) -> Vec<String> {
             "  systemctl daemon-reload && systemctl enable --now postlake".to_owned(),
         ];
     }
-    vec![
+    let mut lines = vec![
         "then, where the configuration lies:".to_owned(),
         format!("  cd '{}'", directory.display()),
         "  postlake check     is the configuration right, and what is in force".to_owned(),
-        "  postlake doctor    disk, clock, ports, store, secrets".to_owned(),
+        "  postlake doctor    disk, clock, ports, certificate, store, secrets".to_owned(),
         "  postlake serve".to_owned(),
-    ]
+    ];
+    lines.extend(arguments.auth.first().map(|auth| try_it(*auth)));
+    lines
+}
+
+/// The command that sends what SparkPost would send.
+fn try_it(auth: InitAuth) -> String {
+    let (kind, name) = match auth {
+        InitAuth::Basic => ("basic", template::USERNAME),
+        InitAuth::Oauth2 => ("oauth2", template::CLIENT_ID),
+        InitAuth::Header => ("header", template::HEADER),
+    };
+    let file = auth.file();
+    format!("  postlake trigger --auth {kind} --auth-name {name} --auth-file {file}")
 }
 
 /// What stands in the form for a kind of authentication. Secrets are named by their file, not shown.

@@ -14,6 +14,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, info_span};
 
 use crate::admin::Vitals;
 use crate::config::{DiskSettings, Settings};
@@ -264,7 +265,7 @@ impl Work {
         self.unfinished = false;
         self.vitals.round_began();
         let last = loop {
-            let report = self.loader.pass().await?;
+            let report = self.loader.pass().instrument(info_span!("pass")).await?;
             self.note(&report);
             if !report.more {
                 break report;
@@ -316,7 +317,9 @@ impl Work {
 
     async fn deliver(&self, sink: &dyn Sink) -> Result<(), LoadError> {
         let mut delivered = Delivered::default();
-        let ended = deliver_pending(&self.lake, sink, &mut delivered).await;
+        let span = info_span!("deliver", sink.name = sink.name());
+        let delivery = deliver_pending(&self.lake, sink, &mut delivered);
+        let ended = delivery.instrument(span).await;
         self.vitals
             .delivered(sink.name(), &delivered, ended.is_err());
         ended

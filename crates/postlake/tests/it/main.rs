@@ -28,6 +28,7 @@ mod power_cut;
 mod reading;
 mod samples;
 mod setting_up;
+mod traces;
 mod trigger;
 
 mod sent;

@@ -257,3 +257,42 @@ fn json_logs_are_one_object_a_line_in_both_processes() {
         .find(|line| line.contains(" DEBUG ") || line.contains(" WARN "));
     assert_eq!(stray, None);
 }
+
+#[test]
+fn what_is_received_is_in_no_log_and_no_metric_even_at_trace_level() {
+    const ADDRESS: &str = "canary-7f3a@recipient.example";
+    const SECRET: &str = "canary-secret-5b1e9d0c4a8f2e6b7d3c";
+    let place = Place::local(PROGRAM);
+    let mut command = place.command_here(&["serve", "--role", "receive,load"]);
+    command.args(["--ingest-listen", "127.0.0.1:0"]);
+    let server = Server::start(command.env("POSTLAKE_LOG", "trace"));
+    let body = String::from_utf8(one_event("canary")).unwrap();
+    let with_address = body.replacen('{', &format!("{{\"note\":\"{ADDRESS}\","), 3);
+    let headers = [
+        ("content-type", "application/json"),
+        ("authorization", SECRET),
+        ("x-messagesystems-webhook-token", SECRET),
+    ];
+    for body in [
+        with_address.as_str(),
+        &format!("[{ADDRESS}"),
+        &format!("[{{\"msys\":\"{ADDRESS}\"}}]"),
+    ] {
+        let path = "/webhooks/events";
+        let answer = http::exchange(server.ingest(), "POST", path, &headers, body.as_bytes());
+        assert_eq!(answer.unwrap().status, 200);
+    }
+    let alerts = format!("/webhooks/alerts/{SECRET}");
+    drop(http::exchange(server.ingest(), "POST", &alerts, &headers, b"[]").unwrap());
+    until("all is loaded", || {
+        (status(&server)["load"]["batches"].as_u64()? >= 3).then_some(())
+    });
+    let page = get(&server, "/metrics").text() + &get(&server, "/api/v1/status").text();
+    let said = server.stop().stderr;
+    assert!(said.contains("DEBUG"), "the log says more than usual");
+    for canary in [ADDRESS, SECRET, "canary-7f3a"] {
+        let line = said.lines().find(|line| line.contains(canary));
+        assert_eq!(line, None, "{canary}");
+        assert!(!page.contains(canary), "{canary}");
+    }
+}

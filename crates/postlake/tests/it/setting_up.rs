@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use postlake_testkit::{Outcome, Place, Running};
+use postlake_testkit::{Outcome, Place, Running, Server};
 use serde_json::Value;
 
 use crate::PROGRAM;
@@ -79,6 +79,33 @@ fn init_never_overwrites() {
     assert!(again.stderr.contains("stays as it is"), "{}", again.stderr);
     let after = fs::read_to_string(place.home().join("postlake.toml")).unwrap();
     assert_eq!(config, after);
+}
+
+#[test]
+fn what_init_writes_is_right_and_lets_in_who_shows_the_secret() {
+    for auth in ["basic", "oauth2", "header"] {
+        let place = Place::local(PROGRAM);
+        let made = run(&place, &["init", "--auth", auth]).success().text();
+        let checked = run(&place, &["check"]);
+        assert_eq!(checked.code, Some(0), "{auth}: {}", checked.stderr);
+
+        let mut command = place.command_here(&["serve", "--role", "receive"]);
+        command.args(["--ingest-listen", "127.0.0.1:0"]);
+        let server = Server::start(&mut command);
+        let url = format!("http://{}", server.ingest());
+        // The command that init says, to the port that this server has.
+        let said = made.lines().find(|line| line.contains("postlake trigger"));
+        let said: Vec<&str> = said.unwrap().split_whitespace().skip(1).collect();
+        let [trigger, rest @ ..] = &said[..] else {
+            panic!("{said:?}")
+        };
+        let arguments = [&[*trigger, url.as_str()], rest].concat();
+        run(&place, &arguments).success();
+        let without = run(&place, &["trigger", &url]);
+        assert_eq!(without.code, Some(69));
+        assert!(without.text().contains("401"), "{}", without.text());
+        server.stop();
+    }
 }
 
 #[test]

@@ -5,46 +5,44 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::Finding;
+use crate::config::AuthKeys;
 
-/// Bits by which others than the owner may read or write.
-const OTHERS: u32 = 0o077;
+/// Bits by which every user of the machine may read or write.
+const EVERYBODY: u32 = 0o007;
 
-pub(super) fn examine(files: &[(String, PathBuf)]) -> Vec<Finding> {
-    let mut findings: Vec<_> = files
-        .iter()
-        .filter(|(key, _)| !key.ends_with("cert_file"))
-        .map(|(key, path)| file(key, path))
-        .collect();
-    let has = |part: &str| files.iter().any(|(key, _)| key.contains(part));
-    if has("webhook_token_files") {
-        let found = "X-MessageSystems-Webhook-Token is accepted; SparkPost has deprecated it";
-        findings.push(
-            Finding::ok("credentials", "ingest.auth.webhook_token_files", found).warn(
-                "give the webhook basic or OAuth 2.0 authentication in SparkPost, then remove the token here",
-            ),
-        );
+/// Each file that holds a secret, or a private key.
+pub(super) fn files(files: &[(String, PathBuf)]) -> Vec<Finding> {
+    let secret = files.iter().filter(|(key, _)| !key.ends_with("cert_file"));
+    secret.map(|(key, path)| file(key, path)).collect()
+}
+
+/// What is missing or outdated among the credentials.
+pub(super) fn credentials(auth: &AuthKeys) -> Vec<Finding> {
+    let finding = |key: &str, found: &str| Finding::ok("credentials", key, found);
+    let mut findings = Vec::new();
+    if !auth.webhook_tokens.is_empty() {
+        let found = "X-MessageSystems-Webhook-Token is accepted, which SparkPost has deprecated";
+        findings.push(finding("ingest.auth.webhook_token_files", found).warn(
+            "give the webhook basic or OAuth 2.0 authentication in SparkPost, then remove the token here",
+        ));
     }
-    let opens_events = [
-        "auth.basic",
-        "auth.oauth2",
-        "auth.headers",
-        "auth.webhook_token_files",
-    ]
-    .iter()
-    .any(|kind| has(kind));
-    if !opens_events {
-        let found = "there are none: whoever reaches the ingest listener can post events";
+    if !auth.has_credentials() {
+        let found = "there are none: whoever reaches the ingest listener can post";
         findings.push(
-            Finding::ok("credentials", "ingest.auth", found)
-                .warn("`postlake init` writes some, or let the proxy in front ask for them"),
+            finding("ingest.auth", found)
+                .warn("`postlake init` writes some; or have the proxy in front ask for them"),
         );
-    }
-    if opens_events && !has("alert_secret_files") {
-        let found = "there is no secret for alerts, which can have nothing else";
+    } else if auth.alert_secrets.is_empty() {
+        let found = "alerts have no secret, and can have nothing else";
         findings.push(
-            Finding::ok("credentials", "ingest.auth.alert_secret_files", found)
-                .warn("put 32 random characters or more in a file and name it here"),
+            finding("ingest.auth.alert_secret_files", found)
+                .warn("put 32 random characters or more into a file and name it here"),
         );
+    } else if !auth.opens_events() {
+        let found = "there is one for alerts only: events are refused";
+        findings.push(finding("ingest.auth", found).warn("add basic, oauth2 or headers"));
+    } else {
+        findings.push(finding("ingest.auth", "events and alerts need one each"));
     }
     findings
 }
@@ -63,9 +61,9 @@ fn file(key: &str, path: &Path) -> Finding {
         return finding(format!("cannot be opened: {error}"))
             .misconfigured("make it readable for the user that runs postlake");
     }
-    match mode & OTHERS {
-        0 => finding(format!("is for its owner alone ({mode:o})")),
-        _ => finding(format!("is open to others ({mode:o})"))
+    match mode & EVERYBODY {
+        0 => finding(format!("is closed to other users ({mode:o})")),
+        _ => finding(format!("is open to every user of this machine ({mode:o})"))
             .warn(format!("chmod 600 {}", path.display())),
     }
 }
