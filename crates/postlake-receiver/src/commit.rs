@@ -140,6 +140,13 @@ impl Committer {
             if !group.is_empty() {
                 self.commit(group).await;
             }
+            if alerts_only && self.row.failures >= MAX_TRIES {
+                // Their own tries would have come to the same, and they would wait for them in vain.
+                let events = self.lanes.take_events();
+                events
+                    .into_waiting()
+                    .for_each(|waiting| self.give_up(waiting));
+            }
             if self.device_is_hopeless() {
                 self.give_up_all();
                 return End::DeviceFailed;

@@ -230,6 +230,15 @@ impl Lanes {
         (gathering.group, gathering.withdrawn)
     }
 
+    /// Every event that waits.
+    pub(super) fn take_events(&mut self) -> Group {
+        let mut events = Group::default();
+        while let Some(waiting) = self.events.pop() {
+            events.push(waiting);
+        }
+        events
+    }
+
     /// Puts batches back in front, in their order.
     pub(super) fn put_back(&mut self, batches: Vec<Waiting>) {
         for waiting in batches.into_iter().rev() {

@@ -2,7 +2,9 @@ use chrono::TimeDelta;
 use postlake_raw::SourceKind::{Alert, Event};
 
 use super::*;
-use crate::gate::{Act, Gate, accept, batches, bodies, evening, receiver, segments, until, within};
+use crate::gate::{
+    Act, DEADLINE, Gate, accept, batches, bodies, evening, receiver, segments, until, within,
+};
 
 fn refused(receiver: &Receiver, refusal: Refusal) -> u64 {
     let counters = receiver.counters();
@@ -582,4 +584,22 @@ async fn readiness_follows_the_data_directory_and_not_the_full_disk() {
     assert!(receiver.unready_reason().unwrap().contains("away"));
     receiver.store_away(false);
     assert_eq!(receiver.unready_reason(), None);
+}
+
+#[tokio::test]
+async fn events_do_not_wait_in_vain_behind_an_alert_that_cannot_be_landed() {
+    let gate = Gate::open();
+    gate.always(Some(Act::FailBefore));
+    let config = Config {
+        answer_timeout: DEADLINE * 10,
+        ..Config::default()
+    };
+    let receiver = receiver(&gate, config);
+    let alert = accept(&receiver, Alert, "alert");
+    until(|| receiver.counters().failed_landings >= 3).await;
+    let event = within(accept(&receiver, Event, "event")).await.unwrap();
+    assert_eq!(event, Err(Refusal::StoreFailed));
+    gate.always(None);
+    within(alert).await.unwrap().unwrap();
+    assert_eq!(bodies(&gate.raw()).await, ["alert"]);
 }

@@ -18,6 +18,7 @@ mod convert;
 mod crash;
 mod deploy;
 mod disk;
+mod faulty_store;
 mod fixtures;
 mod open_lake;
 mod operating;

@@ -1,0 +1,93 @@
+//! The server in front of an S3 that fails on command: what is answered, in time, and what is kept.
+
+use std::time::{Duration, Instant};
+
+use postlake_raw::SourceKind;
+use postlake_sparkpost::Request;
+use postlake_testkit::faulty_s3::{CredentialFault, Faults, FaultyS3};
+use postlake_testkit::http::{self, Answer};
+use postlake_testkit::{Place, Server, until};
+
+use crate::PROGRAM;
+
+/// The sender gives up after this.
+const SENDERS_PATIENCE: Duration = Duration::from_secs(10);
+
+fn serve(place: &Place, s3: &FaultyS3) -> Server {
+    let mut command = place.command(&["serve", "--role", "receive"]);
+    command
+        .args(["--ingest-listen", "127.0.0.1:0"])
+        .args(["--admin-listen", "127.0.0.1:0"])
+        .args(["--data", "s3://postlake/data"])
+        .env("AWS_ENDPOINT_URL", s3.endpoint())
+        .env("AWS_ACCESS_KEY_ID", "nobody")
+        .env("AWS_SECRET_ACCESS_KEY", "secret")
+        .env("AWS_REGION", "us-east-1");
+    Server::start(&mut command)
+}
+
+/// Posts and demands an answer before the sender gives up.
+fn post(server: &Server, path: &str, body: &[u8]) -> Answer {
+    let start = Instant::now();
+    let json = [("content-type", "application/json")];
+    let answer = http::exchange(server.ingest(), "POST", path, &json, body).unwrap();
+    assert!(start.elapsed() < SENDERS_PATIENCE, "{:?}", start.elapsed());
+    answer
+}
+
+/// The bodies in the store that came by a webhook.
+fn landed(s3: &FaultyS3, source: SourceKind) -> Vec<Vec<u8>> {
+    let objects = s3.objects();
+    let segments = objects
+        .iter()
+        .filter(|(name, _)| name.ends_with(".seg.zst"));
+    segments
+        .flat_map(|(_, bytes)| postlake_raw::segment::decode(None, bytes).unwrap().batches)
+        .filter(|batch| batch.envelope.source == source)
+        .map(|batch| batch.body.to_vec())
+        .collect()
+}
+
+fn check_outlives(faults: Faults) {
+    let s3 = FaultyS3::start(1);
+    let place = Place::local(PROGRAM);
+    let server = serve(&place, &s3);
+    assert_eq!(post(&server, "/webhooks/events", b"[1]").status, 200);
+
+    s3.set(faults.clone());
+    let address = server.ingest();
+    let alert = std::thread::spawn(move || {
+        http::post(address, &Request::alerts_body(b"[2]".as_slice().into())).unwrap()
+    });
+    let refused = post(&server, "/webhooks/events", b"[3]");
+    assert_eq!(refused.status, 503, "{faults:?}");
+    assert_eq!(refused.header("retry-after"), Some("10"));
+    assert_eq!(alert.join().unwrap().status, 503);
+
+    s3.set(Faults::default());
+    until("events are taken again", || {
+        (post(&server, "/webhooks/events", b"[4]").status == 200).then_some(())
+    });
+    // Nobody sends an alert again: it was kept.
+    until("the alert is landed", || {
+        landed(&s3, SourceKind::Alert)
+            .contains(&b"[2]".to_vec())
+            .then_some(())
+    });
+    let events = landed(&s3, SourceKind::Event);
+    assert!(events.contains(&b"[1]".to_vec()) && events.contains(&b"[4]".to_vec()));
+    server.kill();
+}
+
+#[test]
+fn s3_that_never_answers_is_503_in_time_and_everything_goes_on_by_itself() {
+    check_outlives(Faults::silent());
+}
+
+#[test]
+fn s3_with_expired_credentials_is_503_in_time_and_everything_goes_on_by_itself() {
+    check_outlives(Faults {
+        credentials: Some(CredentialFault::Expired),
+        ..Faults::default()
+    });
+}
