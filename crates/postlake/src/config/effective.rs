@@ -12,6 +12,8 @@ use crate::exit::Failure;
 
 /// Words in the last part of a key that mean that its value is not shown.
 const SECRET_WORDS: [&str; 5] = ["password", "secret", "token", "value", "key"];
+/// What stands for a secret.
+const NOT_SHOWN: &str = "(not shown)";
 /// Ends of keys that have such a word and hold something else.
 const HARMLESS: [&str; 5] = ["_env", "_envs", "_lifetime", "_audience", "empty_password"];
 
@@ -47,12 +49,17 @@ pub(crate) fn effective(flags: &Flags, settings: &Settings) -> Result<Vec<Effect
             value,
         })
         .collect();
-    for (key, value) in leaves(&figment) {
-        if !all.iter().any(|known| known.key == key) {
+    let leaves = leaves(&figment);
+    for (key, value) in &leaves {
+        if !all.iter().any(|known| known.key == *key) {
+            let value = match is_secret_name(key, &leaves) {
+                true => NOT_SHOWN.to_owned(),
+                false => shown(key, value),
+            };
             all.push(Effective {
-                from: origin.of(&key, false),
-                value: shown(&key, &value),
-                key,
+                from: origin.of(key, false),
+                value,
+                key: key.clone(),
             });
         }
     }
@@ -60,6 +67,16 @@ pub(crate) fn effective(flags: &Flags, settings: &Settings) -> Result<Vec<Effect
         all.extend(sinks(settings));
     }
     Ok(all)
+}
+
+/// A user name beside which it says that the password is empty: then the name is the secret.
+fn is_secret_name(key: &str, leaves: &[(String, Value)]) -> bool {
+    let Some(table) = key.strip_suffix(".username") else {
+        return false;
+    };
+    let says_so = format!("{table}.empty_password");
+    let beside = leaves.iter().find(|(key, _)| *key == says_so);
+    beside.is_some_and(|(_, value)| value.to_bool() == Some(true))
 }
 
 /// Every file that the configuration names, with its key.
@@ -206,7 +223,7 @@ fn shown(key: &str, value: &Value) -> String {
     let secret =
         !names_file(last) && !harmless && SECRET_WORDS.iter().any(|word| last.contains(word));
     if secret {
-        return "(not shown)".to_owned();
+        return NOT_SHOWN.to_owned();
     }
     match value {
         Value::String(_, text) if text.contains("://") => without_password(text),
@@ -232,14 +249,14 @@ fn without_password(text: &str) -> String {
     match url::Url::parse(text) {
         Ok(mut url) => {
             if url.password().is_some() && url.set_password(Some("xxxxx")).is_err() {
-                return "(not shown)".to_owned();
+                return NOT_SHOWN.to_owned();
             }
             if url.query().is_some() {
                 url.set_query(Some("xxxxx"));
             }
             url.to_string()
         }
-        Err(_) => "(not shown)".to_owned(),
+        Err(_) => NOT_SHOWN.to_owned(),
     }
 }
 

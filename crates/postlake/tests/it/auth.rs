@@ -415,8 +415,6 @@ fn no_secret_is_written_anywhere() {
     let outcome = server.stop();
     said.push_str(&outcome.stderr);
     assert!(said.contains("TRACE"), "the log is not at trace level");
-    // The user name that is a secret stands in the configuration, which `check` shows.
-    let said = said.replace("canary-nameless-0123456789", "");
     for trace in ["canary", "Y2FuYXJ5", "postlake_token_"] {
         let line = said.lines().find(|line| line.contains(trace));
         assert_eq!(line, None, "{trace}");
