@@ -1,7 +1,8 @@
 //! Group commit: everything that waits when a commit starts becomes one segment.
 //!
 //! One commit is in flight at a time, so a stream's segments are landed one after the other. When
-//! idle a batch is committed at once; under load a commit starts every `commit_interval`.
+//! idle a batch is committed at once; under load a commit starts every `commit_interval`, or sooner when
+//! enough batches for a good segment wait.
 //!
 //! **Numbers have no holes, and nothing is landed twice under one name.** A number is used up by a
 //! landing that succeeded. After one that was refused (nothing stored, nothing will be) the same
@@ -36,7 +37,7 @@ use std::time::Duration;
 
 use postlake_raw::clock::Clock;
 use postlake_raw::{LandCause, RawStore, SegmentKey, segment};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 use tracing::{Instrument as _, error, info, info_span};
 
 use crate::config::Config;
@@ -155,7 +156,8 @@ impl Committer {
         End::Closed
     }
 
-    /// Waits for the next start: the interval since the last one; after failures, longer each time.
+    /// Waits for the next start: the interval since the last one, or until enough wait to be worth a
+    /// commit of their own; after failures, longer each time.
     async fn pace(&mut self) {
         if std::mem::take(&mut self.row.at_once) {
             // Somebody else would take the room.
@@ -164,9 +166,8 @@ impl Committer {
             sleep(backoff.min(LAST_BACKOFF)).await;
         } else if let Some(last_start) = self.last_start {
             let next_start = last_start + self.config.commit_interval;
-            if Instant::now() < next_start {
-                sleep_until(next_start).await;
-            }
+            let enough = self.config.commit_batches;
+            self.lanes.wait_for(enough, next_start).await;
         }
         self.last_start = Some(Instant::now());
     }

@@ -26,6 +26,9 @@ pub struct Config {
     pub max_segment_bytes: u64,
     /// Under load, time from the start of one commit to the start of the next, at least. 20 ms.
     pub commit_interval: Duration,
+    /// So many batches that wait do not wait for `commit_interval`, which is there to keep segments
+    /// from being small. 32.
+    pub commit_batches: usize,
     /// Longest wait for durability after the body's last byte; then 503. The sender cuts at 10 s. 8 s.
     pub answer_timeout: Duration,
     /// Longest wait for the store to answer a put; then its outcome counts as unknown. 60 s.
@@ -63,6 +66,7 @@ impl Default for Config {
             alert_reserve_bytes: 32 * MIB,
             max_segment_bytes: 32 * MIB,
             commit_interval: Duration::from_millis(20),
+            commit_batches: 32,
             answer_timeout: Duration::from_secs(8),
             put_timeout: Duration::from_secs(60),
             put_patience: Duration::from_secs(60),

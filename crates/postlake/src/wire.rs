@@ -39,7 +39,7 @@ const S3_LANDING_RETRY: RetryConfig = RetryConfig {
 const S3_PUT_PATIENCE: Duration = Duration::from_millis(3500);
 
 /// Under load at least this long from one put to S3 to the next: each costs money, and the loader a
-/// read. A put that comes alone does not wait.
+/// read, so no number of batches that wait is worth one more. A put that comes alone does not wait.
 const S3_COMMIT_INTERVAL: Duration = Duration::from_millis(200);
 
 /// A slow S3 gets longer, up to this: a line that is cut is noticed within it.
@@ -153,6 +153,7 @@ pub(crate) fn landing(settings: &Settings) -> Result<Landing, Failure> {
             put_patience: S3_PUT_PATIENCE.min(limits.put_patience),
             put_timeout: S3_PUT_TIMEOUT.min(limits.put_timeout),
             commit_interval: S3_COMMIT_INTERVAL.max(limits.commit_interval),
+            commit_batches: usize::MAX,
             ..limits
         },
     })

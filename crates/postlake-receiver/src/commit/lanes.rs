@@ -1,10 +1,12 @@
 //! The queue in front of the committer: a lane for alerts, a lane for events.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 
 use chrono::{DateTime, Utc};
 use postlake_raw::{Batch, SourceKind};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::inflight::Hold;
@@ -147,6 +149,10 @@ impl Lane {
         self.front.is_empty() && self.queue.is_empty()
     }
 
+    fn waiting(&self) -> usize {
+        self.front.len() + self.queue.len()
+    }
+
     fn pop(&mut self) -> Option<Waiting> {
         self.front
             .pop_front()
@@ -203,6 +209,24 @@ impl Lanes {
                 () = self.events.arrival(), if !self.events.ended => {}
             }
         }
+    }
+
+    /// Returns when `batches` wait, or at `latest`, or when nothing new is let in.
+    pub(super) async fn wait_for(&mut self, batches: usize, latest: Instant) {
+        let mut latest = pin!(sleep_until(latest));
+        while self.waiting() < batches && !self.closed {
+            tokio::select! {
+                biased;
+                () = &mut latest => return,
+                () = self.closing.cancelled() => return,
+                () = self.alerts.arrival(), if !self.alerts.ended => {}
+                () = self.events.arrival(), if !self.events.ended => {}
+            }
+        }
+    }
+
+    fn waiting(&self) -> usize {
+        self.alerts.waiting() + self.events.waiting()
     }
 
     /// Whether nothing new is let in.

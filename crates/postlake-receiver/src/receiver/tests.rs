@@ -56,6 +56,30 @@ async fn what_waits_when_a_commit_starts_becomes_one_segment() {
 }
 
 #[tokio::test]
+async fn enough_batches_do_not_wait_for_the_interval() {
+    let gate = Gate::shut();
+    gate.release();
+    let config = Config {
+        commit_interval: std::time::Duration::from_secs(3600),
+        ..Config::default()
+    };
+    let receiver = receiver(&gate, config);
+    within(accept(&receiver, Event, "first"))
+        .await
+        .unwrap()
+        .unwrap();
+    let rest: Vec<_> = (0..32).map(|_| accept(&receiver, Event, "rest")).collect();
+    for waiting in rest {
+        within(waiting).await.unwrap().unwrap();
+    }
+    assert_eq!(receiver.counters().segments, 2);
+    let last = accept(&receiver, Event, "closing does not wait either");
+    until(|| receiver.inflight.used() > 0).await;
+    within(receiver.close()).await;
+    within(last).await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn what_does_not_fit_goes_into_the_next_segment() {
     let gate = Gate::shut();
     let config = Config {
