@@ -35,7 +35,7 @@ const FULL: Effort = Effort {
 /// `receive` has many loads; all of them end within nine minutes.
 const FULL_RECEIVE: Effort = Effort {
     rounds: 3,
-    seconds: 4.0,
+    seconds: 3.0,
     build: true,
 };
 const QUICK: Effort = Effort {

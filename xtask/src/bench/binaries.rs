@@ -13,17 +13,22 @@ use crate::program::{cargo, shown};
 pub(crate) struct Binaries {
     pub(crate) postlake: PathBuf,
     pub(crate) bench: PathBuf,
+    pub(crate) faulty_s3: PathBuf,
     /// Empty, on the disk that holds the build; removed when this is dropped.
     pub(crate) folder: PathBuf,
 }
 
 impl Binaries {
-    /// Builds both as anybody would: the product with its default features.
+    /// Builds them as anybody would: the product with its default features.
     /// Unless `build` says no: then they are what the last build left.
     pub(crate) fn prepare(root: &Path, name: &str, build: bool) -> Result<Self> {
         if build {
-            release(root, "postlake", "postlake")?;
-            release(root, "postlake-testkit", "postlake-bench")?;
+            release(root, "postlake", &["postlake"])?;
+            release(
+                root,
+                "postlake-testkit",
+                &["postlake-bench", "postlake-faulty-s3"],
+            )?;
         }
         let target =
             env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
@@ -32,6 +37,7 @@ impl Binaries {
         Ok(Self {
             postlake: target.join("release/postlake"),
             bench: target.join("release/postlake-bench"),
+            faulty_s3: target.join("release/postlake-faulty-s3"),
             folder,
         })
     }
@@ -50,15 +56,9 @@ impl Drop for Binaries {
     }
 }
 
-fn release(root: &Path, package: &str, binary: &str) -> Result<()> {
-    let words = [
-        "build",
-        "--release",
-        "--locked",
-        "--package",
-        package,
-        "--bin",
-        binary,
-    ];
-    shown(cargo().args(words).current_dir(root)).with_context(|| format!("build {package}"))
+fn release(root: &Path, package: &str, names: &[&str]) -> Result<()> {
+    let words = ["build", "--release", "--locked", "--package", package];
+    let names = names.iter().flat_map(|name| ["--bin", name]);
+    shown(cargo().args(words).args(names).current_dir(root))
+        .with_context(|| format!("build {package}"))
 }

@@ -34,11 +34,11 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts a server and reads from its standard error, or its standard output, the first URL that
-    /// it prints there.
+    /// it prints there. Its standard input stays open as long as this.
     pub(crate) fn start(command: &mut Command, url_on_stderr: bool) -> Result<Self> {
         let line = show(command);
         let mut child = command
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(if url_on_stderr {
                 Stdio::piped()
@@ -127,7 +127,7 @@ impl Drop for Server {
 fn address_in(lines: &mut impl std::io::BufRead) -> Option<String> {
     lines.lines().map_while(Result::ok).find_map(|line| {
         let (_, rest) = line.split_once("http://")?;
-        let end = rest.find('/').unwrap_or(rest.len());
+        let end = rest.find(['/', ' ']).unwrap_or(rest.len());
         rest.get(..end).map(str::to_owned)
     })
 }
@@ -236,6 +236,10 @@ mod tests {
     fn the_first_url_is_the_address() {
         let mut lines = "ready\n  webhooks   http://127.0.0.1:81/webhooks/events\n".as_bytes();
         assert_eq!(address_in(&mut lines).unwrap(), "127.0.0.1:81");
+        assert_eq!(
+            address_in(&mut "http://127.0.0.1:82 bucket\n".as_bytes()).unwrap(),
+            "127.0.0.1:82"
+        );
         assert_eq!(address_in(&mut "nothing\n".as_bytes()), None);
     }
 

@@ -5,6 +5,7 @@ mod goals;
 mod page;
 mod peers;
 mod rounds;
+mod s3;
 
 use std::path::Path;
 
@@ -77,7 +78,10 @@ struct Loads {
     small: Compared,
     fresh: Compared,
     lone: Compared,
+    /// Requests to S3, and what came of them.
+    s3: Figures,
     contest: Contest,
+    small_contest: Contest,
 }
 
 pub(crate) fn run(root: &Path, effort: Effort) -> Result<()> {
@@ -120,7 +124,9 @@ impl Loads {
             small: bench.compare(SMALL, None, &both)?,
             fresh: bench.compare(FRESH, None, &both)?,
             lone: bench.compare(SAMPLE, Some(LONE_RATE), &[Subject::Postlake, Subject::Disk])?,
+            s3: s3::run(bench, LARGE)?,
             contest: Contest::run(bench, root, LARGE)?,
+            small_contest: Contest::run(bench, root, SMALL)?,
         })
     }
 
@@ -132,7 +138,9 @@ impl Loads {
             "small": self.small.json(),
             "fresh": self.fresh.json(),
             "lone": self.lone.json(),
+            "s3": self.s3.json(),
             "peers": self.contest.json(),
+            "peers_small": self.small_contest.json(),
             "goals": goals::json(&goals::of(self)),
         })
     }
@@ -164,7 +172,9 @@ impl Loads {
                 "L8: a connection for each batch",
                 page::FRESH_WORDS,
             ),
-            self.contest.section(),
+            s3::section(&self.s3),
+            self.contest.section("Peers, large batches", "L1"),
+            self.small_contest.section("Peers, small batches", "L2"),
         ]
     }
 }

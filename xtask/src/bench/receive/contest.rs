@@ -15,6 +15,8 @@ use crate::bench::figures::{Figures, short};
 use crate::bench::measured::{Server, answer};
 use crate::bench::report::Section;
 
+/// How long one measurement lasts here, as a share of what it lasts elsewhere: there are many.
+const SHARE_OF_TIME: f64 = 2.0 / 3.0;
 /// How long the load lasts at most in a kill, as a multiple of the time to the kill.
 const LOAD_BEYOND_KILL: f64 = 4.0;
 /// The kills come at these shares of [`LONGEST_KILL_SECONDS`], one in each round in turn.
@@ -161,7 +163,7 @@ impl Contest {
         })
     }
 
-    pub(super) fn section(&self) -> Section {
+    pub(super) fn section(&self, title: &str, load: &str) -> Section {
         let keys = [
             "requests_per_second",
             "megabytes_per_second",
@@ -200,8 +202,8 @@ impl Contest {
             "killed: of these not stored",
         ];
         Section {
-            title: "Peers".to_owned(),
-            words: self.words(),
+            title: title.to_owned(),
+            words: self.words(load),
             head: head.map(str::to_owned).to_vec(),
             rows: self
                 .rows
@@ -212,13 +214,13 @@ impl Contest {
         }
     }
 
-    fn words(&self) -> String {
+    fn words(&self, load: &str) -> String {
         let ratio = |key| match self.ratios.median(key) {
             ratio if ratio.is_finite() => short(ratio),
             _ => "-".to_owned(),
         };
         format!(
-            "The load of the first table on small receivers of ours on other platforms (`bench/peers/`), one \
+            "The load of {load} on small receivers of ours on other platforms (`bench/peers/`), one \
              process each, a file for each body. In a second run each is killed with SIGKILL under load, and what \
              was answered 200 is compared byte by byte with what is there; the machine goes on, so this finds what \
              a process still held, not what a power cut takes from those that do not sync. Requests/s of postlake \
@@ -233,7 +235,8 @@ impl Row {
     /// Returns the requests a second.
     fn measure(&mut self, bench: &mut Bench<'_>, profile: Profile) -> Result<f64> {
         let started = self.entrant.start(bench)?;
-        let (mut round, ids) = bench.load(&started.server, profile, None)?;
+        let seconds = bench.effort.seconds * SHARE_OF_TIME;
+        let (mut round, ids) = bench.load(&started.server, profile, None, seconds)?;
         drop(started.server);
         let found = bench.stored(self.entrant.check(), profile, &started.data, &ids)?;
         round.insert("lost".to_owned(), number(&found, "missing")?);

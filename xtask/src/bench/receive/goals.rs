@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Compared, Loads};
-use crate::bench::figures::short;
+use crate::bench::figures::{Figures, short};
 use crate::bench::report::Section;
 
 /// One bar.
@@ -52,9 +52,12 @@ pub(super) fn of(loads: &Loads) -> Vec<Goal> {
     goals.extend(of_small(&loads.small));
     goals.extend(of_lone(&loads.lone));
     goals.extend(of_fresh(&loads.fresh, &loads.large));
-    if let Some(ratio) = loads.contest.ratio_to_synced() {
-        let what = "requests/s, the fastest peer with the same guarantee = 1";
-        goals.push(at_least("peers", what, 3.0, ratio));
+    goals.extend(of_s3(&loads.s3));
+    for (load, contest) in [("L1", &loads.contest), ("L2", &loads.small_contest)] {
+        if let Some(ratio) = contest.ratio_to_synced() {
+            let what = "requests/s, the fastest peer with the same guarantee = 1";
+            goals.push(at_least(load, what, 3.0, ratio));
+        }
     }
     let all = [
         &loads.large,
@@ -63,9 +66,11 @@ pub(super) fn of(loads: &Loads) -> Vec<Goal> {
         &loads.fresh,
         &loads.lone,
     ];
-    let lost: f64 = all.map(|load| load.postlake.most("lost")).iter().sum();
+    let rounds: f64 = all.map(|load| load.postlake.most("lost")).iter().sum();
+    let killed = loads.contest.lost() + loads.small_contest.lost();
+    let lost = rounds + loads.s3.most("lost") + killed;
     let what = "answered 200 and not stored after SIGKILL";
-    goals.push(at_most("all", what, 0.0, lost + loads.contest.lost()));
+    goals.push(at_most("all", what, 0.0, lost));
     goals
 }
 
@@ -141,6 +146,14 @@ fn of_lone(lone: &Compared) -> Vec<Goal> {
             p99,
             own(lone, "p99_ms"),
         ),
+    ]
+}
+
+fn of_s3(s3: &Figures) -> Vec<Goal> {
+    vec![
+        at_most("L4", "latency p50, ms", 400.0, s3.median("p50_ms")),
+        at_most("L4", "latency p99, ms", 800.0, s3.median("p99_ms")),
+        at_most("L4", "PUT/s", 6.0, s3.median("segments_per_second")),
     ]
 }
 

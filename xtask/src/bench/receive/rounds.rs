@@ -87,29 +87,27 @@ impl<'b> Bench<'b> {
         Ok(compared)
     }
 
-    /// `postlake serve`, and where its data lies.
-    pub(super) fn start_postlake(&self) -> Result<(Server, PathBuf)> {
-        let data = self.binaries.folder.join("data");
+    /// `postlake serve` without a place for its data.
+    pub(super) fn serve(&self) -> Command {
         let mut command = Command::new(&self.binaries.postlake);
         command
-            .args([
-                "serve",
-                "--role",
-                "receive",
-                "--ingest-listen",
-                "127.0.0.1:0",
-                "--admin-listen",
-                "127.0.0.1:0",
-                "--data",
-            ])
-            .arg(&data)
+            .args(["serve", "--role", "receive"])
+            .args(["--ingest-listen", "127.0.0.1:0"])
+            .args(["--admin-listen", "127.0.0.1:0"])
             .current_dir(&self.binaries.folder);
-        Ok((Server::start(&mut command, true)?, data))
+        command
+    }
+
+    /// A running `postlake serve`, and where its data lies.
+    pub(super) fn start_postlake(&self) -> Result<(Server, PathBuf)> {
+        let data = self.binaries.folder.join("data");
+        let server = Server::start(self.serve().arg("--data").arg(&data), true)?;
+        Ok((server, data))
     }
 
     fn postlake(&mut self, profile: Profile, rate: Option<f64>) -> Result<Round> {
         let (server, data) = self.start_postlake()?;
-        let (mut round, ids) = self.load(&server, profile, rate)?;
+        let (mut round, ids) = self.load(&server, profile, rate, self.effort.seconds)?;
         // Killed, not drained: what was answered has to be there.
         drop(server);
         let stored = self.stored("stored", profile, &data, &ids)?;
@@ -155,7 +153,7 @@ impl<'b> Bench<'b> {
 
     fn bare(&mut self, profile: Profile, rate: Option<f64>) -> Result<Round> {
         let server = Server::start(Command::new(&self.binaries.bench).arg("bare"), false)?;
-        Ok(self.load(&server, profile, rate)?.0)
+        Ok(self.load(&server, profile, rate, self.effort.seconds)?.0)
     }
 
     /// Warms up, then measures; also gives the files with the ids that were answered 200.
@@ -164,11 +162,12 @@ impl<'b> Bench<'b> {
         server: &Server,
         profile: Profile,
         rate: Option<f64>,
+        seconds: f64,
     ) -> Result<(Round, Vec<PathBuf>)> {
-        let warm_up = (self.effort.seconds / 5.0).min(2.0);
+        let warm_up = (seconds / 5.0).min(2.0);
         let (_, first_ids) = self.post(server, profile, rate, warm_up)?;
         let (cpu_before, busy_before) = (server.cpu_seconds()?, busy_seconds()?);
-        let (loaded, ids) = self.post(server, profile, rate, self.effort.seconds)?;
+        let (loaded, ids) = self.post(server, profile, rate, seconds)?;
         let cpu = server.cpu_seconds()? - cpu_before;
         let busy = busy_seconds()? - busy_before;
         let round = figures(&loaded, cpu, busy, server.peak_rss_mib()?)?;

@@ -5,24 +5,34 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use object_store::ObjectStore;
+use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
+use object_store::prefix::PrefixStore;
 use postlake_raw::RawStore;
 use serde_json::{Value, json};
 
 use crate::arguments::Arguments;
 use crate::bodies;
 
-/// `--data` is the server's data directory, `--ids` the files of `load`, comma-separated.
+/// `--data` is the server's data directory, or `s3://BUCKET/PREFIX` with `--s3 ENDPOINT`; `--ids` the
+/// files of `load`, comma-separated.
 pub(crate) fn run(arguments: &Arguments) -> Result<Value> {
-    let data: PathBuf = arguments.required("data")?;
+    let data: String = arguments.required("data")?;
     let ids: String = arguments.required("ids")?;
     let acknowledged = acknowledged(&ids)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("start the runtime")?;
-    let store = LocalFileSystem::new_with_prefix(&data).context("open the data directory")?;
-    let found = runtime.block_on(read_all(&RawStore::new(Arc::new(store))))?;
+    let endpoint: Option<String> = arguments.optional("s3")?;
+    let store: Arc<dyn ObjectStore> = match endpoint {
+        Some(endpoint) => s3(&endpoint, &data)?,
+        None => {
+            Arc::new(LocalFileSystem::new_with_prefix(&data).context("open the data directory")?)
+        }
+    };
+    let found = runtime.block_on(read_all(&RawStore::new(store)))?;
     let missing = acknowledged
         .iter()
         .filter(|id| !found.batches.contains_key(*id))
@@ -36,6 +46,24 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Value> {
         "missing": missing,
         "doubled": found.batches.values().filter(|times| **times > 1).count(),
     }))
+}
+
+/// The store at `s3://BUCKET/PREFIX` behind `endpoint`, which looks at no signatures.
+fn s3(endpoint: &str, place: &str) -> Result<Arc<dyn ObjectStore>> {
+    let (bucket, prefix) = place
+        .strip_prefix("s3://")
+        .and_then(|rest| rest.split_once('/'))
+        .context("--data is s3://BUCKET/PREFIX")?;
+    let store = AmazonS3Builder::new()
+        .with_endpoint(endpoint)
+        .with_allow_http(true)
+        .with_bucket_name(bucket)
+        .with_region("us-east-1")
+        .with_access_key_id("nobody")
+        .with_secret_access_key("secret")
+        .build()
+        .context("set up the S3 client")?;
+    Ok(Arc::new(PrefixStore::new(store, prefix)))
 }
 
 /// As [`run`], of a folder in which each body is a file named by its batch id, as the peers store
