@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use postlake_listen::Limits;
 use postlake_raw::segment::MAX_SEGMENT_BYTES;
 
 use crate::auth::AuthSettings;
@@ -40,20 +41,14 @@ pub struct Config {
     /// The committer ends, for the process to end with an I/O error, when the device has failed
     /// (`EIO`) in every landing for so long. 60 s.
     pub device_patience: Duration,
-    /// Longest time for the headers of a request, and an idle connection's life. 10 s.
-    pub header_timeout: Duration,
     /// Longest time for a whole body; then 408. 30 s.
     pub body_timeout: Duration,
     /// How long a body may come at any rate. 10 s.
     pub body_grace: Duration,
     /// Rate a body must have kept, over all its time, once the grace is over; else 408. 1,024 bytes a second.
     pub min_body_bytes_per_sec: u64,
-    /// Most bytes of a request line with its headers; above, 431. 64 KiB.
-    pub max_header_bytes: usize,
-    /// Most connections at a time; further ones wait in the listener's queue. 4,096.
-    pub max_connections: usize,
-    /// Longest time for requests in flight to end when the server is told to stop. 10 s.
-    pub drain_timeout: Duration,
+    /// Number, headers and times of connections.
+    pub connections: Limits,
     /// Who may post. Anybody.
     pub auth: AuthSettings,
 }
@@ -71,13 +66,10 @@ impl Default for Config {
             put_timeout: Duration::from_secs(60),
             put_patience: Duration::from_secs(60),
             device_patience: Duration::from_secs(60),
-            header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
             body_grace: Duration::from_secs(10),
             min_body_bytes_per_sec: KIB,
-            max_header_bytes: 64 * 1024,
-            max_connections: 4096,
-            drain_timeout: Duration::from_secs(10),
+            connections: Limits::default(),
             auth: AuthSettings::default(),
         }
     }
@@ -119,11 +111,16 @@ impl Config {
             ),
             (
                 "max_header_bytes",
-                self.max_header_bytes as u64,
+                self.connections.max_header_bytes as u64,
                 8 * KIB,
                 MIB,
             ),
-            ("max_connections", self.max_connections as u64, 1, MIB),
+            (
+                "max_connections",
+                self.connections.max_connections as u64,
+                1,
+                MIB,
+            ),
         ];
         limits
             .into_iter()

@@ -18,6 +18,7 @@ use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
+use postlake_listen::ServeError;
 use postlake_raw::clock::ManualClock;
 use postlake_raw::segment::Segment;
 use postlake_raw::{Batch, RawStore, SegmentKey, SourceKind};
@@ -27,7 +28,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Config, Receipt, Receiver, Refusal, ServeError, serve};
+use crate::{Config, Receipt, Receiver, Refusal, serve};
 
 /// Longest wait of a test for anything.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);

@@ -9,7 +9,7 @@
 //! **What it deliberately does not know:** JSON, events, alerts' content, the lake, which object
 //! store it writes to. A restart needs nothing from it: the next process opens a stream of its own.
 //!
-//! Read in the order a batch moves: [`serve`] (connections), [`router`] (paths and answers), then
+//! Read in the order a batch moves: [`serve`] (the listener), [`router`] (paths and answers), then
 //! [`Receiver`] (one free road for HTTP and Lambda), then the committer behind it.
 
 #![cfg_attr(
@@ -57,4 +57,4 @@ pub use receipt::{MakeRoom, OnLanded, Receipt};
 pub use receiver::{Death, Receiver};
 pub use refusal::Refusal;
 pub use router::router;
-pub use serve::{ServeError, serve};
+pub use serve::serve;

@@ -1,12 +1,11 @@
 //! The read listener: its routes and its life.
 
-use std::future::Future;
-use std::io;
 use std::sync::Arc;
 
 use axum::middleware::from_fn_with_state;
 use axum::{Router, routing::get};
-use tokio::net::TcpListener;
+use postlake_listen::{Limits, Listener, ServeError};
+use tokio_util::sync::CancellationToken;
 
 use crate::protect::protect;
 use crate::state::ServeState;
@@ -25,20 +24,18 @@ pub fn router(state: ServeState) -> Router {
         .with_state(state)
 }
 
-/// Serves until `shutdown` is ready, then takes no new connections and returns when the running answers
-/// are given.
+/// Serves until `shutdown` is cancelled, then lets the running answers end, within the limits.
 ///
 /// # Errors
 ///
-/// When the listener fails for good.
+/// When answers had to be cut at the end.
 pub async fn serve(
-    listener: TcpListener,
+    listener: impl Into<Listener>,
     state: ServeState,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<()> {
-    axum::serve(listener, router(state))
-        .with_graceful_shutdown(shutdown)
-        .await
+    limits: Limits,
+    shutdown: CancellationToken,
+) -> Result<(), ServeError> {
+    postlake_listen::serve(listener.into(), router(state), limits, shutdown).await
 }
 
 #[cfg(test)]
@@ -46,8 +43,7 @@ mod tests {
     use std::time::Duration;
 
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::TcpStream;
-    use tokio::sync::oneshot;
+    use tokio::net::{TcpListener, TcpStream};
     use tokio::time::timeout;
 
     use super::*;
@@ -60,17 +56,16 @@ mod tests {
     async fn it_answers_over_tcp_and_stops_when_told() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (stop, stopped) = oneshot::channel::<()>();
-        let serving = tokio::spawn(serve(listener, small_lake().state(), async move {
-            stopped.await.unwrap();
-        }));
+        let stop = CancellationToken::new();
+        let state = small_lake().state();
+        let serving = tokio::spawn(serve(listener, state, Limits::default(), stop.clone()));
         let mut connection = TcpStream::connect(address).await.unwrap();
         connection.write_all(REQUEST).await.unwrap();
         let mut answer = [0_u8; 15];
         connection.read_exact(&mut answer).await.unwrap();
         assert_eq!(&answer, b"HTTP/1.1 200 OK");
         drop(connection);
-        stop.send(()).unwrap();
+        stop.cancel();
         timeout(Duration::from_secs(10), serving)
             .await
             .expect("it stops")

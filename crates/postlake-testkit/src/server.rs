@@ -24,9 +24,19 @@ impl Server {
     /// Starts it and waits until it says that it is ready.
     #[track_caller]
     pub fn start(command: &mut Command) -> Server {
-        let mut running = Running::start(command);
+        Server::ready(Running::start(command))
+    }
+
+    /// A server that was started already, once it says that it is ready.
+    #[track_caller]
+    pub fn ready(mut running: Running) -> Server {
         let said = running.wait_for_line(is_last);
         Server::of(running, &said)
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        send(self.id(), signal);
     }
 
     /// Starts it and waits until it is ready; how it ended if it ends before that.
@@ -163,6 +173,6 @@ fn address(said: &str, name: &str) -> Option<SocketAddr> {
     let line = said
         .lines()
         .find(|line| line.trim_start().starts_with(name))?;
-    let url = line.split("http://").nth(1)?;
+    let url = line.split("://").nth(1)?;
     url.split('/').next()?.parse().ok()
 }

@@ -9,5 +9,6 @@ mod process;
 pub(crate) mod status;
 mod vitals;
 
+pub(crate) use ingest::Ingesting;
 pub(crate) use listener::{Admin, start};
 pub(crate) use vitals::{ReadNotes, Vitals};

@@ -17,17 +17,24 @@ pub(crate) struct Listeners {
     pub(crate) admin: Option<SocketAddr>,
 }
 
+/// How URLs of a listener begin.
+pub(crate) fn scheme(tls: bool) -> &'static str {
+    if tls { "https" } else { "http" }
+}
+
 /// The lines for the terminal.
 pub(crate) fn lines(settings: &Settings, listeners: Listeners, loads: bool) -> Vec<String> {
     let mut lines = vec!["postlake is ready".to_owned()];
     if let Some(address) = listeners.ingest {
-        lines.push(format!("  webhooks   http://{address}{EVENTS_PATH}"));
-        lines.push(format!("             http://{address}{ALERTS_PATH}"));
+        let http = scheme(settings.ingest_tls.is_some());
+        lines.push(format!("  webhooks   {http}://{address}{EVENTS_PATH}"));
+        lines.push(format!("             {http}://{address}{ALERTS_PATH}"));
         lines.extend(credentials::lines(&settings.auth));
     }
     if let Some(address) = listeners.read {
-        lines.push(format!("  page       http://{address}/"));
-        lines.push(format!("  api        http://{address}/api/v1/summary"));
+        let http = scheme(settings.read_tls.is_some());
+        lines.push(format!("  page       {http}://{address}/"));
+        lines.push(format!("  api        {http}://{address}/api/v1/summary"));
     }
     if let Some(address) = listeners.admin {
         lines.push(format!("  admin      http://{address}/metrics"));
@@ -49,15 +56,22 @@ pub(crate) fn lines(settings: &Settings, listeners: Listeners, loads: bool) -> V
     if let Some(address) = listeners.ingest {
         let gaps = credentials::gaps(&settings.auth);
         lines.extend(gaps.into_iter().map(str::to_owned));
-        lines.push(
-            "not protected: webhooks have no TLS of their own, a proxy has to end it".to_owned(),
-        );
+        let tls = settings.ingest_tls.is_some();
         let host = "https://<your host>";
-        lines.push("in SparkPost (through a proxy with TLS in front of this machine):".to_owned());
+        if tls {
+            lines.push("in SparkPost:".to_owned());
+        } else {
+            lines.extend([
+                "not protected: webhooks have no TLS of their own, a proxy has to end it"
+                    .to_owned(),
+                "in SparkPost (through a proxy with TLS in front of this machine):".to_owned(),
+            ]);
+        }
         lines.extend(credentials::events_form(&settings.auth, host));
         lines.push(credentials::alerts_form(&settings.auth, host));
         let auth = credentials::trigger_arguments(&settings.auth);
-        lines.push(format!("try it: postlake trigger http://{address}{auth}"));
+        let http = scheme(tls);
+        lines.push(format!("try it: postlake trigger {http}://{address}{auth}"));
     }
     lines
 }

@@ -18,14 +18,15 @@ use std::process::ExitCode;
 
 use crate::cli::Command;
 use crate::exit::{Exit, Failure};
+use crate::sockets::Sockets;
 
 /// Runs a command to its end.
 ///
 /// # Errors
 /// What the command could not do; the caller says it and exits with its code.
-pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
+pub(crate) fn run(command: Command, sockets: &Sockets) -> Result<ExitCode, Failure> {
     match command {
-        Command::Serve(arguments) => block_on(serve::run(arguments)),
+        Command::Serve(arguments) => block_on(serve::run(arguments, sockets)),
         Command::Demo(arguments) => block_on(demo::run(arguments)),
         Command::Trigger(arguments) => block_on(trigger::run(arguments)),
         Command::Load(arguments) => block_on(load::run(arguments)),

@@ -9,6 +9,7 @@ mod effective;
 mod faults;
 mod networks;
 mod secret_source;
+mod tls;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use figment::providers::{Env, Format as _, Toml};
 use figment::value::{Dict, Value};
 use ipnet::IpNet;
 use postlake_lake::DataUrl;
+use postlake_listen::{CertificateFiles, Limits};
 use serde::Deserialize;
 
 use crate::cli::{DataArgs, parse_duration};
@@ -46,9 +48,12 @@ const KNOWN_KEYS: &[(&str, &[&str])] = &[
             "reserve_bytes",
             "auth",
             "trusted_proxies",
+            "max_connections",
+            "drain_notice",
+            "tls",
         ],
     ),
-    ("read", &["listen"]),
+    ("read", &["listen", "tls"]),
     ("admin", &["listen"]),
     ("load", &["interval"]),
 ];
@@ -67,7 +72,9 @@ pub(crate) struct Settings {
     pub(crate) trusted_proxies: Vec<IpNet>,
     /// Somebody has said that nothing need protect the ingest listener.
     pub(crate) open_to_everyone: bool,
+    pub(crate) ingest_tls: Option<CertificateFiles>,
     pub(crate) read_listen: SocketAddr,
+    pub(crate) read_tls: Option<CertificateFiles>,
     pub(crate) admin_listen: SocketAddr,
     pub(crate) load_interval: Duration,
     pub(crate) sinks: Vec<SinkSettings>,
@@ -215,6 +222,8 @@ fn checked(figment: &Figment, flags: &Flags, faults: &mut Faults) -> Option<Sett
         receiver.auth.trusted_proxies = trusted_proxies.clone();
     }
     let disk = disk(figment, faults);
+    let ingest_tls = tls::tls(figment, "ingest.tls", faults);
+    let read_tls = tls::tls(figment, "read.tls", faults);
     let load_interval = duration(figment, "load.interval", Duration::from_secs(2), faults);
     let sinks = sinks(figment, faults);
     let file = flags.file.as_deref();
@@ -227,6 +236,8 @@ fn checked(figment: &Figment, flags: &Flags, faults: &mut Faults) -> Option<Sett
         auth,
         trusted_proxies,
         open_to_everyone: flags.open_to_everyone,
+        ingest_tls: ingest_tls?,
+        read_tls: read_tls?,
         read_listen: flags.read_listen.or(read_listen)?,
         admin_listen: flags.admin_listen.or(admin_listen)?,
         load_interval: load_interval?,
@@ -294,6 +305,7 @@ fn receiver(figment: &Figment, faults: &mut Faults) -> Option<postlake_receiver:
             usual.commit_interval,
             faults,
         )?,
+        connections: connections(figment, faults)?,
         ..usual
     };
     for fault in config.faults() {
@@ -309,6 +321,16 @@ fn disk(figment: &Figment, faults: &mut Faults) -> Option<DiskSettings> {
     Some(DiskSettings {
         min_free_bytes: min_free_bytes?,
         reserve_bytes: reserve_bytes?,
+    })
+}
+
+fn connections(figment: &Figment, faults: &mut Faults) -> Option<Limits> {
+    let usual = Limits::default();
+    let (most, notice) = ("ingest.max_connections", "ingest.drain_notice");
+    Some(Limits {
+        max_connections: faults.value(figment, most, usual.max_connections)?,
+        drain_notice: duration(figment, notice, usual.drain_notice, faults)?,
+        ..usual
     })
 }
 

@@ -13,7 +13,9 @@ mod wire;
 mod banner;
 mod data_lock;
 mod exit;
+mod open_files;
 mod shutdown;
+mod sockets;
 mod telemetry;
 
 use std::process::ExitCode;
@@ -21,9 +23,12 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
+    // Before there are threads: it takes the sockets' variables out of the environment.
+    let sockets = sockets::Sockets::from_environment();
     let cli = cli::Cli::parse();
     let _until_the_end = telemetry::start(cli.verbose, cli.log_format, wire::clock());
-    match command::run(cli.command) {
+    let done = sockets.and_then(|sockets| command::run(cli.command, &sockets));
+    match done {
         Ok(code) => code,
         Err(failure) => failure.report(),
     }

@@ -8,6 +8,7 @@ mod load;
 mod read;
 mod receive;
 mod supervise;
+mod tls;
 
 pub(crate) use exposure::exposure_faults;
 pub(crate) use read::run_read_process;

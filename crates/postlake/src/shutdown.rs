@@ -1,6 +1,7 @@
-//! SIGTERM and SIGINT: the first asks for a drain, the second ends the process at once.
+//! Signals: the first SIGTERM or SIGINT asks for a drain, the second ends the process at once; SIGHUP and
+//! SIGUSR2 are the server's.
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::exit::{Exit, Failure};
@@ -30,4 +31,22 @@ pub(crate) fn on_signal() -> Result<CancellationToken, Failure> {
         std::process::exit(130);
     }));
     Ok(token)
+}
+
+/// SIGHUP from now on: read again what can be read again. It ends the process no more.
+///
+/// # Errors
+/// When the process cannot listen for signals.
+pub(crate) fn hangups() -> Result<Signal, Failure> {
+    signal(SignalKind::hangup())
+        .map_err(|source| Failure::caused(Exit::Failure, "listen for signals", source))
+}
+
+/// SIGUSR2 from now on: let the program as it now is on the disk take over.
+///
+/// # Errors
+/// When the process cannot listen for signals.
+pub(crate) fn take_overs() -> Result<Signal, Failure> {
+    signal(SignalKind::user_defined2())
+        .map_err(|source| Failure::caused(Exit::Failure, "listen for signals", source))
 }

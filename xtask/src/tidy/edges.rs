@@ -7,6 +7,7 @@ use super::workspace::{Dependency, DependencyKind, Package};
 const PRODUCT: &[&str] = &[
     "postlake-event",
     "postlake-raw",
+    "postlake-listen",
     "postlake-receiver",
     "postlake-lake",
     "postlake-loader",
@@ -19,7 +20,8 @@ const PRODUCT: &[&str] = &[
 const ALLOWED: &[(&str, &[&str])] = &[
     ("postlake-event", &[]),
     ("postlake-raw", &[]),
-    ("postlake-receiver", &["postlake-raw"]),
+    ("postlake-listen", &[]),
+    ("postlake-receiver", &["postlake-raw", "postlake-listen"]),
     ("postlake-lake", &["postlake-event"]),
     (
         "postlake-loader",
@@ -27,7 +29,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("postlake-sinks", &["postlake-event", "postlake-lake"]),
     ("postlake-sparkpost", &[]),
-    ("postlake-serve", &["postlake-event", "postlake-lake"]),
+    (
+        "postlake-serve",
+        &["postlake-event", "postlake-lake", "postlake-listen"],
+    ),
     ("postlake", PRODUCT),
     ("postlake-testkit", PRODUCT),
     ("xtask", &[]),

@@ -448,7 +448,10 @@ async fn what_was_received_comes_back_to_the_byte() {
 async fn limits_that_cannot_work_are_said_all_at_once() {
     let config = Config {
         max_body_bytes: u64::MAX,
-        max_connections: 0,
+        connections: postlake_listen::Limits {
+            max_connections: 0,
+            ..postlake_listen::Limits::default()
+        },
         ..Config::default()
     };
     let faults =

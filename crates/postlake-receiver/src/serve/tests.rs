@@ -1,10 +1,16 @@
+mod odd_http;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use object_store::local::LocalFileSystem;
+use postlake_listen::Limits;
 use postlake_raw::RawStore;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
 use super::*;
+use crate::Config;
 use crate::gate::{Gate, Server, batches, bodies, post, read_to_end, status, until, within};
 
 const HEAD: &str = "POST /webhooks/events HTTP/1.1\r\nHost: localhost\r\n";
@@ -12,7 +18,10 @@ const HEAD: &str = "POST /webhooks/events HTTP/1.1\r\nHost: localhost\r\n";
 #[tokio::test]
 async fn headers_that_do_not_come_close_the_connection() {
     let config = Config {
-        header_timeout: Duration::from_millis(50),
+        connections: Limits {
+            header_timeout: Duration::from_millis(50),
+            ..Limits::default()
+        },
         ..Config::default()
     };
     let server = Server::start(&Gate::open(), config).await;
@@ -46,110 +55,7 @@ async fn a_body_that_is_too_slow_is_408() {
     assert_eq!(bodies(&gate.raw()).await, Vec::<String>::new());
 }
 
-#[tokio::test]
-async fn a_body_that_ends_early_is_neither_stored_nor_acknowledged() {
-    let gate = Gate::open();
-    let server = Server::start(&gate, Config::default()).await;
-    let halves = [
-        "Content-Length: 100\r\n\r\nhalf",
-        "Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
-        "Transfer-Encoding: chunked\r\n\r\n10\r\nhalf",
-        "Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n0",
-        "Transfer-Encoding: chunked\r\n\r\nnot a size\r\n",
-    ];
-    for half in halves {
-        let mut stream = server.connect().await;
-        within(stream.write_all(format!("{HEAD}{half}").as_bytes()))
-            .await
-            .unwrap();
-        within(stream.shutdown()).await.unwrap();
-        let answer = read_to_end(&mut stream).await;
-        assert!(matches!(status(&answer), 0 | 400), "{half:?}: {answer}");
-    }
-    assert_eq!(status(&server.post("/webhooks/events", "whole").await), 200);
-    assert_eq!(bodies(&gate.raw()).await, ["whole"]);
-}
-
-#[tokio::test]
-async fn broken_http_is_refused_and_stores_nothing() {
-    let gate = Gate::open();
-    let server = Server::start(&gate, Config::default()).await;
-    let line = "POST /webhooks/events";
-    let many = "X-A: b\r\n".repeat(200);
-    let broken = [
-        (
-            "two lengths",
-            format!("{HEAD}Content-Length: 2\r\nContent-Length: 3\r\n\r\n[]x"),
-        ),
-        (
-            "a negative length",
-            format!("{HEAD}Content-Length: -1\r\n\r\n[]"),
-        ),
-        ("no version", format!("{line}\r\n\r\n")),
-        ("http/0.9", format!("{line} HTTP/0.9\r\n\r\n")),
-        ("no colon", format!("{HEAD}nonsense\r\n\r\n")),
-        (
-            "folded header",
-            format!("{HEAD}X-A: b\r\n c\r\nContent-Length: 2\r\n\r\n[]"),
-        ),
-        (
-            "nul in a header",
-            format!("{HEAD}X-A: \0\r\nContent-Length: 2\r\n\r\n[]"),
-        ),
-        (
-            "a space before the colon",
-            format!("{HEAD}Content-Length : 2\r\n\r\n[]"),
-        ),
-        (
-            "unknown encoding",
-            format!("{HEAD}Transfer-Encoding: gzip\r\n\r\n[]"),
-        ),
-        (
-            "many headers",
-            format!("{HEAD}{many}Content-Length: 2\r\n\r\n[]"),
-        ),
-        (
-            "a long header",
-            format!("{HEAD}X-A: {}\r\n\r\n", "x".repeat(100_000)),
-        ),
-    ];
-    for (name, request) in broken {
-        let answer = server.exchange(request).await;
-        assert!((400..=431).contains(&status(&answer)), "{name}: {answer}");
-    }
-    let http2 = server.exchange("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
-    assert!(matches!(status(&http2), 0 | 400), "{http2}");
-    assert_eq!(bodies(&gate.raw()).await, Vec::<String>::new());
-    assert_eq!(status(&server.post("/webhooks/events", "[]").await), 200);
-}
-
-#[tokio::test]
-async fn length_and_chunks_together_are_never_read_as_two_requests() {
-    let gate = Gate::open();
-    let server = Server::start(&gate, Config::default()).await;
-    let smuggled = post("/webhooks/alerts", "", "smuggled");
-    let smuggled = String::from_utf8(smuggled).unwrap();
-    let request =
-        format!("{HEAD}Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{smuggled}");
-    let answer = server.exchange(request).await;
-    assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
-    assert!(!bodies(&gate.raw()).await.contains(&"smuggled".to_owned()));
-}
-
-#[tokio::test]
-async fn requests_on_one_connection_are_answered_in_order() {
-    let gate = Gate::open();
-    let server = Server::start(&gate, Config::default()).await;
-    let one = format!(
-        "{HEAD}Transfer-Encoding: chunked\r\n\r\n1\r\n[\r\n1;{}\r\n]\r\n0\r\n\r\n",
-        "x".repeat(100)
-    );
-    let last = String::from_utf8(post("/webhooks/events", "", "last")).unwrap();
-    let answer = server.exchange(format!("{}{last}", one.repeat(20))).await;
-    assert_eq!(answer.matches("HTTP/1.1 200 OK").count(), 21);
-    assert_eq!(bodies(&gate.raw()).await.len(), 21);
-}
-
+/// While the old request is in flight new connections are answered, and the probes tell the truth.
 #[tokio::test]
 async fn draining_answers_what_is_in_flight_and_takes_nothing_new() {
     let gate = Gate::shut();
@@ -158,23 +64,51 @@ async fn draining_answers_what_is_in_flight_and_takes_nothing_new() {
     within(stream.write_all(format!("{HEAD}Content-Length: 2\r\n\r\n[]").as_bytes()))
         .await
         .unwrap();
-    let idle = server.connect().await;
+    let mut silent = server.connect().await;
     gate.puts_reach(1).await;
     server.shutdown.cancel();
-    within(async { while TcpStream::connect(server.address).await.is_ok() {} }).await;
+    for (path, expected) in [("readyz", 503), ("livez", 200)] {
+        let probe = format!("GET /{path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let answer = server.exchange(probe).await;
+        assert_eq!(status(&answer), expected, "{answer}");
+        assert!(answer.contains("connection: close"), "{answer}");
+    }
     gate.release();
     assert_eq!(status(&read_to_end(&mut stream).await), 200);
-    drop((idle, stream));
+    assert_eq!(read_to_end(&mut silent).await, "");
+    drop((silent, stream));
     within(server.task).await.unwrap().unwrap();
+    assert!(TcpStream::connect(server.address).await.is_err());
     within(server.receiver.close()).await;
     assert_eq!(bodies(&gate.raw()).await, ["[]"]);
+}
+
+/// A connection that stands when the order comes is answered what it was about to ask.
+#[tokio::test]
+async fn a_drain_waits_for_the_first_request_of_a_connection() {
+    let gate = Gate::open();
+    let server = Server::start(&gate, Config::default()).await;
+    let mut stream = server.connect().await;
+    within(stream.write_all(b"POST /webhooks/al"))
+        .await
+        .unwrap();
+    // The connection is taken before the order comes, not by it.
+    assert_eq!(status(&server.post("/webhooks/events", "other").await), 200);
+    server.shutdown.cancel();
+    let rest = "erts HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nlate";
+    within(stream.write_all(rest.as_bytes())).await.unwrap();
+    assert_eq!(status(&read_to_end(&mut stream).await), 200);
+    within(server.task).await.unwrap().unwrap();
 }
 
 #[tokio::test]
 async fn a_drain_has_an_end() {
     let gate = Gate::shut();
     let config = Config {
-        drain_timeout: Duration::from_millis(30),
+        connections: Limits {
+            drain_timeout: Duration::from_millis(30),
+            ..Limits::default()
+        },
         ..Config::default()
     };
     let server = Server::start(&gate, config).await;
@@ -195,7 +129,10 @@ async fn a_drain_has_an_end() {
 #[tokio::test]
 async fn connections_above_the_limit_wait_for_a_place() {
     let config = Config {
-        max_connections: 1,
+        connections: Limits {
+            max_connections: 1,
+            ..Limits::default()
+        },
         ..Config::default()
     };
     let gate = Gate::shut();

@@ -1,17 +1,28 @@
 //! The receiver's counters in the words of the status.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use postlake_listen::{Tally, Tls};
 use postlake_receiver::{Distribution, Receiver};
 
-use crate::admin::status::{Histogram, Ingest};
+use crate::admin::status::{Connections, Histogram, Ingest};
 
 /// Microseconds in a second, and the unit of what is counted in whole units.
 const MICROS: f64 = 1e6;
 const ONE: f64 = 1.0;
 
-/// A reading of the receiver.
-pub(super) fn read(receiver: &Receiver, free_bytes: Option<u64>) -> Ingest {
+/// A receiver with its listener.
+#[derive(Debug)]
+pub(crate) struct Ingesting {
+    pub(crate) receiver: Arc<Receiver>,
+    pub(crate) connections: Arc<Tally>,
+    pub(crate) tls: Option<Tls>,
+}
+
+/// A reading of both.
+pub(super) fn read(ingesting: &Ingesting, free_bytes: Option<u64>) -> Ingest {
+    let receiver = &ingesting.receiver;
     let counters = receiver.counters();
     let measured = receiver.measurements();
     Ingest {
@@ -42,6 +53,28 @@ pub(super) fn read(receiver: &Receiver, free_bytes: Option<u64>) -> Ingest {
         put_seconds: scaled(&measured.put, MICROS),
         segment_bytes: scaled(&measured.segment_bytes, ONE),
         segment_batches: scaled(&measured.segment_batches, ONE),
+        connections: connections(ingesting),
+    }
+}
+
+fn connections(ingesting: &Ingesting) -> Connections {
+    let counted = ingesting.connections.read();
+    let tls = ingesting.tls.as_ref().map(Tls::status);
+    Connections {
+        open: counted.open,
+        accepted: counted.accepted,
+        troubles: by_name(&[
+            ("accept", counted.accept_failures),
+            ("handshake", counted.handshake_failures),
+            ("handshake_timeout", counted.handshake_timeouts),
+            ("broken_request", counted.broken_requests),
+            ("header_timeout", counted.header_timeouts),
+            ("write_timeout", counted.write_timeouts),
+            ("made_room", counted.made_room),
+        ]),
+        certificate_ends_secs: tls.as_ref().and_then(|tls| tls.not_after_secs),
+        certificate_reloads: tls.as_ref().map_or(0, |tls| tls.reloads),
+        certificate_reload_failures: tls.as_ref().map_or(0, |tls| tls.reload_failures),
     }
 }
 

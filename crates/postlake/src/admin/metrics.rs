@@ -10,7 +10,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::registry::Registry;
 
-use crate::admin::status::{Ingest, Load, Process, Read, Sink, Status};
+use crate::admin::status::{Connections, Ingest, Load, Process, Read, Sink, Status};
 use families::Families;
 
 /// The media type of what [`page`] returns.
@@ -49,6 +49,7 @@ impl Collector for Reading {
             batches(&mut page, ingest)?;
             segments(&mut page, ingest)?;
             room(&mut page, ingest)?;
+            connections(&mut page, &ingest.connections)?;
         }
         if let Some(load) = &status.load {
             loaded(&mut page, load)?;
@@ -172,6 +173,43 @@ fn segments(page: &mut Families<'_>, ingest: &Ingest) -> fmt::Result {
         "postlake_ingest_segment_batches",
         "Batches in a durable segment: requests for each sync of the disk",
         [(vec![], &ingest.segment_batches)],
+    )
+}
+
+fn connections(page: &mut Families<'_>, connections: &Connections) -> fmt::Result {
+    page.gauge(
+        "postlake_ingest_connections",
+        "Connections of the ingest listener that are open",
+        number(connections.open),
+    )?;
+    page.counter(
+        "postlake_ingest_connections_accepted",
+        "Connections that the ingest listener has taken",
+        connections.accepted,
+    )?;
+    let troubles = connections.troubles.iter();
+    page.counters(
+        "postlake_ingest_connection_troubles",
+        "Connections that were not taken or were closed by the server, by the reason",
+        troubles.map(|(reason, count)| (vec![("reason", reason.as_str())], *count)),
+    )?;
+    page.gauge(
+        "postlake_ingest_certificate_end_timestamp_seconds",
+        "When the certificate in use ends; 0 without one",
+        connections
+            .certificate_ends_secs
+            .and_then(|secs| u64::try_from(secs).ok())
+            .map_or(0.0, number),
+    )?;
+    page.counter(
+        "postlake_ingest_certificate_reloads",
+        "New certificates taken into use",
+        connections.certificate_reloads,
+    )?;
+    page.counter(
+        "postlake_ingest_certificate_reload_failures",
+        "New certificates refused; the old one stays in use",
+        connections.certificate_reload_failures,
     )
 }
 

@@ -59,6 +59,21 @@ pub(crate) struct Ingest {
     pub(crate) put_seconds: Histogram,
     pub(crate) segment_bytes: Histogram,
     pub(crate) segment_batches: Histogram,
+    #[serde(default)]
+    pub(crate) connections: Connections,
+}
+
+/// The connections of the ingest listener and its certificate.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Connections {
+    pub(crate) open: u64,
+    pub(crate) accepted: u64,
+    /// What went wrong with connections, by the name of it.
+    pub(crate) troubles: BTreeMap<String, u64>,
+    /// Seconds since 1970; absent without TLS and before the first certificate.
+    pub(crate) certificate_ends_secs: Option<i64>,
+    pub(crate) certificate_reloads: u64,
+    pub(crate) certificate_reload_failures: u64,
 }
 
 /// A distribution in base units.

@@ -10,10 +10,10 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use chrono::{DateTime, Utc};
 use postlake_loader::{Backlog, Delivered, PassReport};
 use postlake_raw::clock::Clock;
-use postlake_receiver::Receiver;
 
+use crate::admin::ingest::{self, Ingesting};
+use crate::admin::process;
 use crate::admin::status::{self, Check, Load, Logs, Read, Sink, Status};
-use crate::admin::{ingest, process};
 use crate::telemetry;
 
 /// Notes of one server process. Made once, given to its parts.
@@ -22,7 +22,7 @@ pub(crate) struct Vitals {
     started_at: DateTime<Utc>,
     /// The data directory; none on S3.
     directory: Option<PathBuf>,
-    receiver: OnceLock<Arc<Receiver>>,
+    ingest: OnceLock<Ingesting>,
     read: OnceLock<Arc<ReadNotes>>,
     load: Mutex<Option<LoadNotes>>,
 }
@@ -72,16 +72,16 @@ impl Vitals {
             started_at: clock.now(),
             clock,
             directory,
-            receiver: OnceLock::new(),
+            ingest: OnceLock::new(),
             read: OnceLock::new(),
             load: Mutex::new(None),
         })
     }
 
     /// The receiver of this process, from now on.
-    pub(crate) fn has_receiver(&self, receiver: Arc<Receiver>) {
+    pub(crate) fn has_receiver(&self, receiver: Ingesting) {
         // A second receiver there is not; if there were, the first would be told of.
-        drop(self.receiver.set(receiver));
+        drop(self.ingest.set(receiver));
     }
 
     /// The read process of this server, from now on.
@@ -203,9 +203,9 @@ impl Vitals {
             Some(disk.f_bavail.saturating_mul(disk.f_frsize))
         });
         let ingest = self
-            .receiver
+            .ingest
             .get()
-            .map(|receiver| ingest::read(receiver, free_bytes));
+            .map(|ingesting| ingest::read(ingesting, free_bytes));
         let (load, sinks) = match self.notes().as_ref() {
             Some(notes) => (Some(notes.load_at(now)), notes.sinks.clone()),
             None => (None, Vec::new()),
@@ -245,7 +245,7 @@ impl Vitals {
                 detail: fault.unwrap_or("ok").to_owned(),
             });
         };
-        if let Some(receiver) = self.receiver.get() {
+        if let Some(Ingesting { receiver, .. }) = self.ingest.get() {
             add("receive", true, receiver.unready_reason());
             let held = receiver
                 .events_are_held()

@@ -17,8 +17,12 @@ use crate::cli::{DemoArgs, RoleName};
 use crate::command::output::{print, say, sql_failure};
 use crate::config::{AuthKeys, Flags, Settings};
 use crate::exit::{Exit, Failure};
-use crate::role::server::Server;
+use crate::role::server::{LastLoad, Server};
+use crate::sockets::Sockets;
 use crate::{shutdown, wire};
+
+/// The demo ends when everything is loaded, however slow the machine.
+const LAST_LOAD: Duration = Duration::from_secs(60);
 
 const ALL_ROLES: [RoleName; 3] = [RoleName::Receive, RoleName::Load, RoleName::Read];
 
@@ -27,7 +31,7 @@ pub(crate) async fn run(arguments: DemoArgs) -> Result<ExitCode, Failure> {
     let settings = settings(&arguments, &place)?;
     let before = books_before(&settings).await?;
     let stop = shutdown::on_signal()?;
-    let server = Server::start(&settings, &ALL_ROLES).await?;
+    let server = Server::start(&settings, &ALL_ROLES, &Sockets::none()).await?;
     introduce(&arguments, &settings, server.listeners, &place);
     let ended = stop.child_token();
     let told = tell(&arguments, server.listeners, ended.clone());
@@ -36,10 +40,10 @@ pub(crate) async fn run(arguments: DemoArgs) -> Result<ExitCode, Failure> {
         death = server.died() => Err(death),
     };
     say("stopping: what was received is loaded");
-    let complete = server.drain().await;
+    let drained = server.drain(LastLoad::Within(LAST_LOAD)).await;
     let ledger = told?;
     let engine = wire::local_engine(&settings.data)?;
-    let verdict = conclude(&engine, &ledger, &before, complete).await?;
+    let verdict = conclude(&engine, &ledger, &before, drained.loaded).await?;
     place.farewell();
     Ok(verdict)
 }

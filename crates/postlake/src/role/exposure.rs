@@ -16,11 +16,11 @@ struct Protection {
 }
 
 impl Protection {
-    fn of(settings: &Settings) -> Protection {
+    fn of(settings: &Settings, address: SocketAddr) -> Protection {
         Protection {
-            loopback: settings.ingest_listen.ip().is_loopback(),
+            loopback: address.ip().is_loopback(),
             credentials: settings.auth.has_credentials(),
-            tls: false,
+            tls: settings.ingest_tls.is_some(),
             trusted_proxy: !settings.trusted_proxies.is_empty(),
             open_to_everyone: settings.open_to_everyone,
         }
@@ -37,8 +37,8 @@ impl Protection {
             )
         } else if !self.tls && !self.trusted_proxy {
             Some(
-                "credentials would cross the network in the clear: name the proxy that ends TLS in \
-                 ingest.trusted_proxies, or listen on 127.0.0.1; --dangerously-open-to-everyone does \
+                "credentials would cross the network in the clear: configure a certificate under [ingest.tls], name \
+                 the proxy that ends TLS in ingest.trusted_proxies, or listen on 127.0.0.1; --dangerously-open-to-everyone does \
                  without",
             )
         } else {
@@ -51,11 +51,10 @@ impl Protection {
 ///
 /// # Errors
 /// When one of them is missing and nobody has said that this is meant.
-pub(crate) fn refuse_open_ingest(settings: &Settings) -> Result<(), Failure> {
-    let Some(lacks) = Protection::of(settings).lacks() else {
+pub(crate) fn refuse_open_ingest(settings: &Settings, address: SocketAddr) -> Result<(), Failure> {
+    let Some(lacks) = Protection::of(settings, address).lacks() else {
         return Ok(());
     };
-    let address = settings.ingest_listen;
     let message =
         format!("ingest.listen: {address} can be reached from other machines and {lacks}");
     Err(Failure::new(Exit::Config, message))
@@ -95,7 +94,7 @@ pub(crate) fn refuse_admin_beyond_loopback(address: SocketAddr) -> Result<(), Fa
 /// Every listener that `serve` would refuse to open, in words.
 pub(crate) fn exposure_faults(settings: &Settings) -> Vec<String> {
     [
-        refuse_open_ingest(settings),
+        refuse_open_ingest(settings, settings.ingest_listen),
         refuse_open("read.listen", settings.read_listen),
         refuse_admin_beyond_loopback(settings.admin_listen),
     ]

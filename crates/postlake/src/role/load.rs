@@ -43,6 +43,9 @@ const DELIVER_INTERVAL: Duration = Duration::from_secs(10);
 /// While there is a backlog, it is measured at most this often.
 const MEASURE_INTERVAL: Duration = Duration::from_secs(10);
 
+/// How often is looked whether the loader has ended.
+const END_INTERVAL: Duration = Duration::from_millis(10);
+
 /// A running loader.
 pub(crate) struct Loading {
     thread: JoinHandle<bool>,
@@ -122,11 +125,19 @@ fn keep_running(
 }
 
 impl Loading {
-    /// Loads and delivers all that is there, then stops. True if everything was loaded and delivered.
-    pub(crate) async fn drain(self) -> bool {
+    /// Loads and delivers all that is there, for at most `limit`, then stops. True if everything was
+    /// loaded and delivered. What runs on at the end of the process is as safe as in a crash.
+    pub(crate) async fn drain(self, limit: Duration) -> bool {
         self.stop.cancel();
-        let joined = tokio::task::spawn_blocking(move || self.thread.join()).await;
-        matches!(joined, Ok(Ok(true)))
+        let ends = async {
+            while !self.thread.is_finished() {
+                tokio::time::sleep(END_INTERVAL).await;
+            }
+        };
+        match tokio::time::timeout(limit, ends).await {
+            Ok(()) => matches!(self.thread.join(), Ok(true)),
+            Err(_elapsed) => false,
+        }
     }
 }
 

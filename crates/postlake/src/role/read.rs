@@ -3,15 +3,18 @@
 use std::net::SocketAddr;
 use std::os::fd::AsFd as _;
 
+use postlake_listen::{Limits, Listener};
 use postlake_serve::{ServeConfig, ServeState};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::banner::scheme;
 use crate::config::Settings;
 use crate::exit::{Exit, Failure};
 use crate::role::exposure::refuse_open;
-use crate::role::receive::bind;
-use crate::{shutdown, wire};
+use crate::role::tls;
+use crate::sockets::{ListenerName, Sockets};
+use crate::{open_files, shutdown, wire};
 
 /// Set by the supervisor: the listener is this process's standard input, and the ingest address that
 /// the page shows is the value.
@@ -24,16 +27,21 @@ pub(crate) const SERVER_PID: &str = "POSTLAKE_SERVER_PID";
 ///
 /// # Errors
 /// When the address is taken or the listener fails.
-pub(crate) async fn run_read_process(settings: &Settings) -> Result<(), Failure> {
+pub(crate) async fn run_read_process(
+    settings: &Settings,
+    sockets: &Sockets,
+) -> Result<(), Failure> {
     let stop = shutdown::on_signal()?;
+    let _certificates_are_read_again = shutdown::hangups()?;
     let (listener, ingest) = match std::env::var(LISTENER_IS_STDIN) {
         Ok(ingest) => {
             die_with_parent()?;
             (inherited()?, ingest)
         }
         Err(_) => {
-            refuse_open("read.listen", settings.read_listen)?;
-            let listener = bind(settings.read_listen).await?;
+            let address = sockets.address(ListenerName::Read, settings.read_listen)?;
+            refuse_open("read.listen", address)?;
+            let listener = sockets.listen(ListenerName::Read, settings.read_listen)?;
             (listener, settings.ingest_listen.to_string())
         }
     };
@@ -55,9 +63,20 @@ async fn serve(
     })?;
     let clock = wire::clock();
     let now = std::sync::Arc::new(move || clock.now());
-    let config = ServeConfig::new(address, format!("http://{ingest}"), now);
+    let config = ServeConfig::new(
+        address,
+        format!("{}://{ingest}", scheme(settings.ingest_tls.is_some())),
+        now,
+    );
     let state = ServeState::new(wire::table_source(&settings.data)?, config);
-    postlake_serve::serve(listener, state, async move { stop.cancelled().await })
+    let tls = tls::start(settings.read_tls.as_ref(), "read", &stop)?;
+    let usual = Limits::default();
+    let limits = Limits {
+        max_connections: usual.max_connections.min(open_files::raise_limit()),
+        ..usual
+    };
+    let listener = Listener::from(listener).with_tls(tls);
+    postlake_serve::serve(listener, state, limits, stop)
         .await
         .map_err(|source| Failure::caused(Exit::Io, "serve the read listener", source))
 }

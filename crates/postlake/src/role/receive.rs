@@ -3,22 +3,26 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use postlake_listen::{Listener, Tally, Tls};
 use postlake_raw::{CreateOnly, LandCause, RawStore};
 use postlake_receiver::{Death, OnLanded, Receiver};
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::admin::Ingesting;
 use crate::config::Settings;
 use crate::exit::{Exit, Failure};
-use crate::role::disk;
-use crate::wire;
+use crate::role::{disk, tls};
+use crate::sockets::{ListenerName, Sockets};
+use crate::{open_files, wire};
 
 /// A running receiver.
 pub(crate) struct Receiving {
     receiver: Arc<Receiver>,
     stop: CancellationToken,
-    server: JoinHandle<Result<(), postlake_receiver::ServeError>>,
+    server: JoinHandle<Result<(), postlake_listen::ServeError>>,
+    connections: Arc<Tally>,
+    tls: Option<Tls>,
     pub(crate) address: SocketAddr,
 }
 
@@ -26,14 +30,20 @@ pub(crate) struct Receiving {
 ///
 /// # Errors
 /// When the store cannot be opened or the address is taken.
-pub(crate) async fn start(settings: &Settings, on_landed: OnLanded) -> Result<Receiving, Failure> {
+pub(crate) async fn start(
+    settings: &Settings,
+    sockets: &Sockets,
+    on_landed: OnLanded,
+) -> Result<Receiving, Failure> {
     if settings.auth.has_credentials() && !settings.receiver.auth.has_credentials() {
         let message = "the secrets of ingest.auth were not read, nothing is opened without them";
         return Err(Failure::new(Exit::Config, message));
     }
     let landing = wire::landing(settings)?;
     probe(settings, &landing.raw).await?;
-    let listener = bind(settings.ingest_listen).await?;
+    let stop = CancellationToken::new();
+    let tls = tls::start(settings.ingest_tls.as_ref(), "ingest", &stop)?;
+    let listener = sockets.listen(ListenerName::Ingest, settings.ingest_listen)?;
     let address = listener.local_addr().map_err(|source| {
         Failure::caused(
             Exit::Unavailable,
@@ -41,19 +51,24 @@ pub(crate) async fn start(settings: &Settings, on_landed: OnLanded) -> Result<Re
             source,
         )
     })?;
-    let receiver = Receiver::start(landing.limits, landing.raw, wire::clock(), on_landed).map_err(
-        |faults| {
+    let mut limits = landing.limits;
+    let most = &mut limits.connections.max_connections;
+    *most = (*most).min(open_files::raise_limit());
+    let receiver =
+        Receiver::start(limits, landing.raw, wire::clock(), on_landed).map_err(|faults| {
             let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
             Failure::new(
                 Exit::Config,
                 format!("limits of the receiver: {}", faults.join("; ")),
             )
-        },
-    )?;
-    let stop = CancellationToken::new();
+        })?;
     if let Some(directory) = landing.directory {
         disk::watch(directory, settings.disk, &receiver, stop.clone())?;
     }
+    let connections = Arc::<Tally>::default();
+    let listener = Listener::from(listener)
+        .with_tls(tls.clone())
+        .counted_in(Arc::clone(&connections));
     let server = tokio::spawn(postlake_receiver::serve(
         listener,
         Arc::clone(&receiver),
@@ -63,6 +78,8 @@ pub(crate) async fn start(settings: &Settings, on_landed: OnLanded) -> Result<Re
         receiver,
         stop,
         server,
+        connections,
+        tls,
         address,
     })
 }
@@ -90,18 +107,14 @@ async fn probe(settings: &Settings, raw: &RawStore) -> Result<(), Failure> {
     }
 }
 
-/// Binds a listener, with a sentence for the usual mistake.
-pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address).await.map_err(|source| {
-        let doing = format!("listen on {address} (is another server running there?)");
-        Failure::caused(Exit::Unavailable, doing, source)
-    })
-}
-
 impl Receiving {
-    /// The receiver behind the listener.
-    pub(crate) fn receiver(&self) -> Arc<Receiver> {
-        Arc::clone(&self.receiver)
+    /// The receiver and its listener, for the status.
+    pub(crate) fn ingesting(&self) -> Ingesting {
+        Ingesting {
+            receiver: Arc::clone(&self.receiver),
+            connections: Arc::clone(&self.connections),
+            tls: self.tls.clone(),
+        }
     }
 
     /// Returns when the receiver cannot go on: the process has to end, and why.
@@ -118,16 +131,31 @@ impl Receiving {
         }
     }
 
-    /// Lets requests in flight end, lands what waits, and returns what was taken in all.
-    pub(crate) async fn drain(self) -> postlake_receiver::Counters {
+    /// Lets requests in flight end and lands what waits.
+    pub(crate) async fn drain(self) -> Received {
         self.receiver.begin_drain();
         self.stop.cancel();
+        let mut faults = Vec::new();
         match self.server.await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!("{error}"),
-            Err(error) => tracing::error!("the ingest listener ended badly: {error}"),
+            Ok(Err(error)) => faults.push(error.to_string()),
+            Err(error) => faults.push(format!("the ingest listener ended badly: {error}")),
         }
         self.receiver.close().await;
-        self.receiver.counters()
+        let counters = self.receiver.counters();
+        if counters.alerts_given_up > 0 {
+            faults.push(format!(
+                "{} alerts could not be landed and are lost",
+                counters.alerts_given_up
+            ));
+        }
+        Received { counters, faults }
     }
+}
+
+/// What was taken in all, and what a drain could not bring to its end.
+#[derive(Debug)]
+pub(crate) struct Received {
+    pub(crate) counters: postlake_receiver::Counters,
+    pub(crate) faults: Vec<String>,
 }

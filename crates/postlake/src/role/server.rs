@@ -1,9 +1,12 @@
 //! The roles of one server process, started in order and drained in the order of the data.
 
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use postlake_receiver::OnLanded;
 use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
 
 use crate::admin::{self, Admin, ReadNotes, Vitals};
 use crate::banner::Listeners;
@@ -15,7 +18,13 @@ use crate::role::exposure::{refuse_admin_beyond_loopback, refuse_open, refuse_op
 use crate::role::load::{self, Loading};
 use crate::role::receive::{self, Receiving};
 use crate::role::supervise::{self, Supervised};
+use crate::sockets::{ListenerName, Sockets};
 use crate::wire;
+
+/// With an inherited socket, how long the process before this one may take to drain, and how often is
+/// looked whether it has.
+const PREDECESSOR: Duration = Duration::from_secs(30);
+const LOCK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A running server.
 pub(crate) struct Server {
@@ -34,20 +43,30 @@ impl Server {
     /// # Errors
     /// When an address is open to others without protection, the data directory is held by another
     /// server, a listener cannot be bound, or a store cannot be used. Nothing keeps running then.
-    pub(crate) async fn start(settings: &Settings, roles: &[RoleName]) -> Result<Server, Failure> {
+    pub(crate) async fn start(
+        settings: &Settings,
+        roles: &[RoleName],
+        sockets: &Sockets,
+    ) -> Result<Server, Failure> {
         let has = |role| roles.contains(&role);
         if has(RoleName::Receive) {
-            refuse_open_ingest(settings)?;
+            let address = sockets.address(ListenerName::Ingest, settings.ingest_listen)?;
+            refuse_open_ingest(settings, address)?;
         }
         if has(RoleName::Read) {
-            refuse_open("read.listen", settings.read_listen)?;
+            let address = sockets.address(ListenerName::Read, settings.read_listen)?;
+            refuse_open("read.listen", address)?;
         }
-        refuse_admin_beyond_loopback(settings.admin_listen)?;
-        let lock = settings.data.directory().map(DataLock::take).transpose()?;
+        let address = sockets.address(ListenerName::Admin, settings.admin_listen)?;
+        refuse_admin_beyond_loopback(address)?;
+        let lock = match settings.data.directory() {
+            Some(directory) => Some(lock(directory, sockets.any_inherited()).await?),
+            None => None,
+        };
         let hint = Arc::new(Notify::new());
         let directory = settings.data.directory().map(ToOwned::to_owned);
         let vitals = Vitals::new(wire::clock(), directory);
-        let listener = receive::bind(settings.admin_listen).await?;
+        let listener = sockets.listen(ListenerName::Admin, settings.admin_listen)?;
         let admin = admin::start(listener, Arc::clone(&vitals))?;
         let mut server = Server {
             receiving: None,
@@ -67,15 +86,15 @@ impl Server {
                 notes.landed();
                 wake.notify_one();
             });
-            let receiving = receive::start(settings, on_landed).await?;
-            vitals.has_receiver(receiving.receiver());
+            let receiving = receive::start(settings, sockets, on_landed).await?;
+            vitals.has_receiver(receiving.ingesting());
             server.listeners.ingest = Some(receiving.address);
             server.receiving = Some(receiving);
         }
         if has(RoleName::Read) {
             let notes = Arc::<ReadNotes>::default();
             vitals.has_reader(Arc::clone(&notes));
-            let reading = supervise::start(settings, server.listeners.ingest, notes)?;
+            let reading = supervise::start(settings, server.listeners.ingest, notes, sockets)?;
             server.listeners.read = Some(reading.address);
             server.reading = Some(reading);
         }
@@ -93,20 +112,59 @@ impl Server {
         }
     }
 
-    /// Takes no more, lands and loads what it has, then ends the read process. True if everything
-    /// that was received is loaded and delivered.
-    pub(crate) async fn drain(self) -> bool {
+    /// Takes no more, lands what it has, loads as much of it as `loading` allows, and ends the read
+    /// process.
+    pub(crate) async fn drain(self, loading: LastLoad) -> Drained {
+        let mut faults = Vec::new();
         if let Some(receiving) = self.receiving {
-            let counters = receiving.drain().await;
-            tracing::info!(?counters, "received");
+            let received = receiving.drain().await;
+            tracing::info!(counters = ?received.counters, "received");
+            faults = received.faults;
         }
-        let mut complete = true;
-        if let Some(loading) = self.loading {
-            complete = loading.drain().await;
+        let loads = async {
+            match (self.loading, loading) {
+                (Some(running), LastLoad::Within(limit)) => running.drain(limit).await,
+                // The next process takes the place of this one, threads and all.
+                (Some(_), LastLoad::None) => false,
+                (None, _) => true,
+            }
+        };
+        let reads = async {
+            if let Some(reading) = self.reading {
+                reading.stop().await;
+            }
+        };
+        let (loaded, ()) = tokio::join!(loads, reads);
+        Drained { loaded, faults }
+    }
+}
+
+/// Whether a server that stops still loads what it has received.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum LastLoad {
+    /// All that can be loaded in this time.
+    Within(Duration),
+    /// The next process does it.
+    None,
+}
+
+/// How a drain ended.
+#[derive(Debug)]
+pub(crate) struct Drained {
+    /// Everything that was received is loaded and delivered.
+    pub(crate) loaded: bool,
+    /// What was in flight and could not be brought to its end.
+    pub(crate) faults: Vec<String>,
+}
+
+/// The lock of the data directory; with `patience`, as soon as the process before this one has let
+/// go of it.
+async fn lock(directory: &Path, patience: bool) -> Result<DataLock, Failure> {
+    let until = Instant::now() + PREDECESSOR;
+    loop {
+        match DataLock::take(directory) {
+            Err(_held) if patience && Instant::now() < until => sleep(LOCK_INTERVAL).await,
+            taken => return taken,
         }
-        if let Some(reading) = self.reading {
-            reading.stop().await;
-        }
-        complete
     }
 }

@@ -15,6 +15,7 @@ use crate::admin::ReadNotes;
 use crate::config::Settings;
 use crate::exit::{Exit, Failure};
 use crate::role::read::{LISTENER_IS_STDIN, SERVER_PID};
+use crate::sockets::{ListenerName, Sockets};
 use crate::telemetry;
 
 /// Pauses before a restart, doubling from the first to the second.
@@ -41,15 +42,13 @@ pub(crate) fn start(
     settings: &Settings,
     ingest: Option<SocketAddr>,
     notes: Arc<ReadNotes>,
+    sockets: &Sockets,
 ) -> Result<Supervised, Failure> {
-    let listener = TcpListener::bind(settings.read_listen).map_err(|source| {
-        let doing = format!(
-            "listen on {} (is another server running there?)",
-            settings.read_listen
-        );
-        Failure::caused(Exit::Unavailable, doing, source)
-    })?;
     let failed = |source| Failure::caused(Exit::Unavailable, "start the read process", source);
+    let listener = sockets
+        .listen(ListenerName::Read, settings.read_listen)?
+        .into_std()
+        .map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     let reader = Reader {
         program: std::env::current_exe().map_err(failed)?,

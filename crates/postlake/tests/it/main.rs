@@ -13,6 +13,7 @@
 mod auth;
 mod bad_bodies;
 mod cli;
+mod connections;
 mod conservation;
 mod convert;
 mod crash;

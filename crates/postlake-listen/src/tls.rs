@@ -1,0 +1,194 @@
+//! TLS 1.2 and 1.3 on a listener, with a certificate that can be replaced while connections run.
+
+mod certificate;
+mod files;
+mod resolver;
+mod validity;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs;
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+use tokio_rustls::{Accept, TlsAcceptor};
+use tokio_util::sync::CancellationToken;
+
+use self::files::Source;
+use self::resolver::Current;
+
+/// What is spoken behind TLS: never h2, which the ingest has no use for.
+const HTTP_1_1: &[u8] = b"http/1.1";
+/// The protocol of an ACME server that looks whether a name is ours (RFC 8737).
+const ACME_TLS_1: &[u8] = b"acme-tls/1";
+
+/// Seconds since 1970, from the clock that is passed in.
+pub type Now = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// Two PEM files: the certificate with its chain, its own one first, and the private key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// The certificate, then the intermediate ones.
+    pub certificate: PathBuf,
+    /// PKCS#8, PKCS#1 or SEC1.
+    pub key: PathBuf,
+}
+
+/// Why a certificate is not used.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be read.
+    #[error("read {path}")]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file is no PEM file, or holds nothing of what it should hold.
+    #[error("{path} holds no {what} in PEM form")]
+    Pem {
+        /// Which.
+        path: PathBuf,
+        /// What should be there.
+        what: &'static str,
+    },
+    /// The certificate cannot be understood.
+    #[error("{path} holds a certificate that cannot be read")]
+    NoCertificate {
+        /// Which.
+        path: PathBuf,
+    },
+    /// Certificate and key do not belong together, or the key is of no use.
+    #[error("certificate and key do not go together")]
+    Mismatch {
+        /// What the TLS library says.
+        source: rustls::Error,
+    },
+    /// The certificate has expired.
+    #[error("the certificate has expired")]
+    Expired,
+    /// The TLS library refuses its set-up.
+    #[error("set up TLS")]
+    Setup {
+        /// What it says.
+        source: rustls::Error,
+    },
+}
+
+/// What a look at the files has brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reload {
+    /// The files are what they were.
+    Unchanged,
+    /// New connections get the new certificate.
+    Replaced,
+}
+
+/// How the certificate stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsStatus {
+    /// When the certificate in use ends, in seconds since 1970; `None` while there is none yet.
+    pub not_after_secs: Option<i64>,
+    /// Times that a new certificate was taken into use.
+    pub reloads: u64,
+    /// Times that a new certificate was refused and the old one kept.
+    pub reload_failures: u64,
+}
+
+/// TLS for a listener. Clones are the same.
+#[derive(Clone)]
+pub struct Tls {
+    config: Arc<ServerConfig>,
+    current: Arc<Current>,
+    source: Arc<Source>,
+    now: Now,
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Tls")
+            .field("status", &self.status())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Tls {
+    /// TLS with a certificate from files. On `Ok` it is in use.
+    ///
+    /// # Errors
+    /// When the files cannot be used. An expired certificate is used, with an error in the log: to
+    /// stay away altogether would help nobody.
+    pub fn from_files(files: CertificateFiles, now: Now) -> Result<Tls, TlsError> {
+        let current = Arc::new(Current::default());
+        let config = server_config(Arc::clone(&current) as Arc<_>)?;
+        let source = Source::open(files, &current, &provider())?;
+        let tls = Tls {
+            config: Arc::new(config),
+            current,
+            source: Arc::new(source),
+            now,
+        };
+        tls.source.watch_end(&tls.current, (tls.now)());
+        Ok(tls)
+    }
+
+    /// Looks at the source of the certificate now. A new certificate counts from the next connection
+    /// on; those that stand keep theirs.
+    ///
+    /// # Errors
+    /// When a new certificate is refused: unreadable, not of its key, expired. The old one stays, and
+    /// the failure is counted.
+    pub fn reload(&self) -> Result<Reload, TlsError> {
+        self.source.reload(&self.current, &provider(), (self.now)())
+    }
+
+    /// How the certificate stands.
+    pub fn status(&self) -> TlsStatus {
+        self.current.status()
+    }
+
+    /// Looks for a new certificate every few seconds until `stop` is cancelled, and says in the log
+    /// what it finds.
+    pub async fn keep_fresh(self, stop: CancellationToken) {
+        files::keep_fresh(self, stop).await;
+    }
+
+    pub(crate) fn accept(&self, stream: TcpStream) -> Accept<TcpStream> {
+        TlsAcceptor::from(Arc::clone(&self.config)).accept(stream)
+    }
+
+    /// True for the connection of an ACME server, which is over with its handshake.
+    pub(crate) fn was_challenge(&self, stream: &TlsStream<TcpStream>) -> bool {
+        stream.get_ref().1.alpn_protocol() == Some(ACME_TLS_1)
+    }
+}
+
+/// The one provider of cryptography, named because the tree could hold another one.
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+fn server_config(
+    resolver: Arc<dyn rustls::server::ResolvesServerCert>,
+) -> Result<ServerConfig, TlsError> {
+    let setup = |source| TlsError::Setup { source };
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+        .map_err(setup)?
+        .with_no_client_auth()
+        .with_cert_resolver(resolver);
+    config.alpn_protocols = vec![HTTP_1_1.to_vec()];
+    config.ticketer = aws_lc_rs::Ticketer::new().map_err(setup)?;
+    // The sender closes its connections: one ticket is enough for those that come again.
+    config.send_tls13_tickets = 1;
+    Ok(config)
+}
