@@ -4,10 +4,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use postlake_sparkpost::Request;
 use postlake_testkit::http::{self, Answer};
-use postlake_testkit::{Place, Server, until};
+use postlake_testkit::strace::Strace;
+use postlake_testkit::{Place, Running, Server, until};
 
 use crate::PROGRAM;
 
@@ -39,8 +41,8 @@ impl SmallDisk {
     }
 
     /// A file that takes all the space there is, but for `spared`.
-    fn fill(&self, spared: usize) -> PathBuf {
-        let file = self.path.join("somebody-elses");
+    fn fill(&self, name: &str, spared: usize) -> PathBuf {
+        let file = self.path.join(name);
         let free = rustix::fs::statvfs(&self.path).unwrap();
         let free = usize::try_from(free.f_bavail * free.f_frsize).unwrap();
         fs::write(&file, vec![7; free.saturating_sub(spared)]).unwrap();
@@ -101,7 +103,7 @@ fn a_full_disk_takes_alerts_and_no_events_and_recovers_by_itself() {
     });
 
     // Less than a twentieth is free: events wait outside, alerts go in, nobody is told to go away.
-    let taken = disk.fill(2 * MIB);
+    let taken = disk.fill("somebody-elses", 2 * MIB);
     wait_for_events(&server, 503);
     let refused = post_event(&server);
     assert_eq!(refused.header("retry-after"), Some("10"));
@@ -110,14 +112,13 @@ fn a_full_disk_takes_alerts_and_no_events_and_recovers_by_itself() {
     assert_eq!(ready(&server), 200);
 
     // Nothing is free: alerts are landed all the same.
-    fs::remove_file(&taken).unwrap();
-    disk.fill(0);
+    let rest = disk.fill("the-rest", 0);
     assert_eq!(fs::metadata(&reserve).unwrap().len(), MIB as u64);
     for _ in 0..5 {
         server.accepts(&alert());
     }
     assert!(fs::metadata(&reserve).unwrap().len() < MIB as u64);
-    assert_ne!(post_event(&server).status, 200);
+    assert_eq!(post_event(&server).status, 503);
 
     // A server that is started on the full disk takes them too.
     server.kill();
@@ -125,6 +126,7 @@ fn a_full_disk_takes_alerts_and_no_events_and_recovers_by_itself() {
     server.accepts(&alert());
 
     fs::remove_file(&taken).unwrap();
+    fs::remove_file(&rest).unwrap();
     wait_for_events(&server, 200);
     until("the reserve is filled again", || {
         (fs::metadata(&reserve).ok()?.len() == MIB as u64).then_some(())
@@ -199,6 +201,64 @@ fn a_data_directory_that_vanishes_is_503_and_is_not_made_anew() {
     server.kill();
 }
 
+/// Whether every thread of the process has a tracer; those that have just ended do not count.
+fn is_traced(id: u32) -> bool {
+    let threads = fs::read_dir(format!("/proc/{id}/task")).unwrap();
+    threads.flatten().all(|thread| {
+        let status = fs::read_to_string(thread.path().join("status")).unwrap_or_default();
+        !status.contains("TracerPid:\t0\n")
+    })
+}
+
+/// A tracer that does `what` to every fsync of a running server; none where it may not.
+fn every_fsync(server: &Server, log: &Path, what: &str) -> Option<Running> {
+    let mut command = Command::new("strace");
+    command
+        .args(["-q", "-f", "-e", "trace=fsync", "-e", "signal=none", "-o"])
+        .arg(log)
+        .args(["-e", &format!("inject=fsync:{what}"), "-p"])
+        .arg(server.id().to_string());
+    let mut tracer = Running::start(&mut command);
+    until("every thread of the server is traced", || {
+        (is_traced(server.id()) || tracer.ends_within(Duration::ZERO)).then_some(())
+    });
+    if tracer.ends_within(Duration::ZERO) {
+        eprintln!(
+            "skipped: a running server cannot be traced: {}",
+            tracer.stderr()
+        );
+        return None;
+    }
+    Some(tracer)
+}
+
+#[test]
+fn syncs_that_fail_or_take_long_are_503_in_time_and_everything_goes_on_by_itself() {
+    if Strace::find().is_none() {
+        return;
+    }
+    let place = Place::local(PROGRAM);
+    let server = receiver(&place, &place.directory());
+    assert_eq!(post_event(&server).status, 200);
+    let log = place.home().join("trace");
+    for (what, code) in [
+        ("error=EIO", "store_failed"),
+        ("delay_exit=9000000", "not_durable_in_time"),
+    ] {
+        let Some(tracer) = every_fsync(&server, &log, what) else {
+            return;
+        };
+        let start = Instant::now();
+        let refused = post_event(&server);
+        assert!(start.elapsed() < Duration::from_secs(10), "{what}");
+        let said = (refused.status, refused.json()["code"].clone());
+        assert_eq!(said, (503, code.into()), "{what}");
+        tracer.terminate();
+        wait_for_events(&server, 200);
+    }
+    server.kill();
+}
+
 #[test]
 fn places_that_cannot_hold_data_are_said() {
     let place = Place::local(PROGRAM);
@@ -210,7 +270,7 @@ fn places_that_cannot_hold_data_are_said() {
         (below.as_path(), "as data directory"),
     ] {
         let mut command = place.command(&["serve", "--ingest-listen", "127.0.0.1:0", "--data"]);
-        let outcome = postlake_testkit::Running::start(command.arg(data)).wait();
+        let outcome = Running::start(command.arg(data)).wait();
         assert!(outcome.stderr.contains(wanted), "{}", outcome.stderr);
         assert!(
             outcome.stderr.contains(data.to_str().unwrap()),
@@ -221,7 +281,7 @@ fn places_that_cannot_hold_data_are_said() {
     }
     let none = place.home().join("none");
     let mut command = place.command(&["load", "--data"]);
-    let outcome = postlake_testkit::Running::start(command.arg(&none)).wait();
+    let outcome = Running::start(command.arg(&none)).wait();
     assert!(
         outcome.stderr.contains("there is no data directory"),
         "{}",
