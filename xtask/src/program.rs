@@ -17,9 +17,20 @@ pub(crate) fn find(name: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// Cargo as it runs us, or as the search path has it.
+/// Cargo as it runs us, or as the search path has it; with the environment of a cargo that is called
+/// by hand. What cargo says about this package to a program that it runs would otherwise count as a
+/// change for build scripts that ask for it (ring's does), and all that stands on them, DataFusion
+/// too, would be built again whenever somebody goes from one to the other.
 pub(crate) fn cargo() -> Command {
-    Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let about_us = ["CARGO_PKG_", "CARGO_MANIFEST_"];
+    for (name, _) in env::vars_os() {
+        let name = name.to_string_lossy().into_owned();
+        if about_us.iter().any(|start| name.starts_with(start)) {
+            command.env_remove(name);
+        }
+    }
+    command
 }
 
 /// Runs to the end without showing anything; on `Ok` it ended with success and this is its

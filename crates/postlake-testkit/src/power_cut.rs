@@ -3,7 +3,7 @@
 //! The real program runs under `strace`. Its log is a [`Recording`]: each call that changed the disk,
 //! with its bytes, in the order in which they ended, and between them each answer 200 in the order in
 //! which they began. From one recording any number of disks can be made as a power cut may leave them
-//! ([`Recording::cut`]), and the real reading code judges what it finds there ([`judge`]).
+//! ([`Recording::cut`]), and the real reading code judges what it finds there ([`Judge`]).
 //!
 //! The disk keeps as little as POSIX lets it:
 //!
@@ -21,12 +21,13 @@
 mod cut;
 mod disk;
 mod judge;
+mod lake;
 mod recording;
 mod scene;
 mod total;
 
 pub use cut::Cut;
-pub use judge::{Found, Verdict, judge};
+pub use judge::{Found, Judge, Verdict};
 pub use recording::{Acked, Recording};
 pub use scene::{DATA, Scene, scenes};
 pub use total::{Total, run};

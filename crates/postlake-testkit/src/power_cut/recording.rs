@@ -233,7 +233,7 @@ impl Recording {
 
     fn open(&mut self, call: &Call, returned: i64, open: &mut HashMap<i64, Open>) {
         open.remove(&returned);
-        if self.relative(call, 0).is_none() {
+        if self.relative(call, 0).is_none() || is_reserve(call) {
             return;
         }
         if self.lookup(call, 0).is_none() && call.arguments.contains("O_CREAT") {
@@ -343,6 +343,13 @@ impl Recording {
     }
 }
 
+/// Space that is kept back; what is in it is nobody's.
+const RESERVE: &str = "postlake.reserve";
+
+fn is_reserve(call: &Call) -> bool {
+    call.path(0).is_some_and(|path| path.ends_with(RESERVE))
+}
+
 fn node_of(call: &Call, open: &HashMap<i64, Open>) -> Option<NodeId> {
     match open.get(&call.descriptor()?)? {
         Open::Node { node, .. } => Some(*node),
@@ -373,7 +380,7 @@ fn read_tree(folder: &Path, below: &Path, into: &mut BTreeMap<String, Bytes>) {
         let name = below.join(path.file_name().unwrap());
         if path.is_dir() {
             read_tree(&path, &name, into);
-        } else {
+        } else if name.file_name() != Some(RESERVE.as_ref()) {
             let bytes = fs::read(&path).unwrap().into();
             into.insert(name.to_str().unwrap().to_owned(), bytes);
         }

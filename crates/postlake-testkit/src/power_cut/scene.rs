@@ -5,7 +5,7 @@ use std::process::Command;
 
 use super::recording::Recording;
 use crate::strace::{Injected, Injection, Strace, calls};
-use crate::{Client, Place, Server, http};
+use crate::{Client, Place, Running, Server, http};
 
 /// Where the data lies below a place's home: neither folder is there at the start.
 pub const DATA: &str = "kept/data";
@@ -40,6 +40,17 @@ pub fn scenes(program: &str, strace: &Strace, seed: u64, most: usize) -> Vec<Sce
         for nth in 1..=most {
             let injection = Injection::once(call, what.clone(), nth);
             let (scene, met) = stage.play(format!("{word} {call} {nth}"), &[injection]);
+            if !met {
+                break;
+            }
+            scenes.push(scene);
+        }
+    }
+    scenes.push(stage.load("load".to_owned(), &[]).0);
+    for call in ["linkat", "fsync", "rename", "mkdir"] {
+        for nth in 1..=most {
+            let injection = Injection::once(call, Injected::Kill, nth);
+            let (scene, met) = stage.load(format!("load killed at {call} {nth}"), &[injection]);
             if !met {
                 break;
             }
@@ -90,6 +101,30 @@ impl Stage<'_> {
         (Scene { name, recording }, met)
     }
 
+    /// The same of `load`: once, with the faults, and after some more batches again.
+    fn load(&self, name: String, injections: &[Injection]) -> (Scene, bool) {
+        let place = Place::local(self.program);
+        let logs =
+            ["1.strace", "2.strace", "3.strace", "4.strace"].map(|log| place.home().join(log));
+        self.serve(&place, &logs[0], &[], POSTS);
+        let killed = self.load_once(&place, &logs[1], injections) != Some(0);
+        self.serve(&place, &logs[2], &[], POSTS);
+        assert_eq!(self.load_once(&place, &logs[3], &[]), Some(0));
+        let mut recording = Recording::new(place.home());
+        for log in &logs {
+            recording.add(log);
+        }
+        recording.assert_true_to(&place.home().join("kept"));
+        (Scene { name, recording }, killed)
+    }
+
+    fn load_once(&self, place: &Place, log: &Path, injections: &[Injection]) -> Option<i32> {
+        let mut load = place.command(&["load", "--data"]);
+        load.arg(place.home().join(DATA));
+        let mut traced = self.strace.around(&load, log, injections);
+        Running::start(&mut traced).wait().code
+    }
+
     /// One server's life: what it can answer of what is posted, then `kill -9`. True if it had ended
     /// before that.
     fn serve(&self, place: &Place, log: &Path, injections: &[Injection], posts: usize) -> bool {
@@ -120,7 +155,7 @@ impl Stage<'_> {
 
 /// Different posts in each life.
 fn log_number(log: &Path) -> u64 {
-    u64::from(log.ends_with("2.strace"))
+    u64::from(!log.ends_with("1.strace"))
 }
 
 fn command(place: &Place) -> Command {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::judge::{Verdict, judge};
+use super::judge::{Judge, Verdict};
 use super::scene::{DATA, Scene};
 
 /// Failures that are named; more are only counted.
@@ -59,10 +59,11 @@ fn run_share(scenes: &[Scene], seed: u64, share: Range<u64>) -> Total {
         .unwrap();
     let mut total = Total::default();
     for scene in scenes {
+        let mut judge = Judge::of(&scene.recording);
         for number in share.clone() {
             let seed = seed.wrapping_add(number);
             let cut = scene.recording.cut(seed);
-            let verdict = runtime.block_on(judge(&scene.recording, &cut, DATA));
+            let verdict = runtime.block_on(judge.judge(&cut, DATA));
             total.cuts += 1;
             total.acked += cut.acked.len() as u64;
             let failure = match verdict {
@@ -75,6 +76,7 @@ fn run_share(scenes: &[Scene], seed: u64, share: Range<u64>) -> Total {
                     total.lost += lost as u64;
                     format!("{lost} lost")
                 }
+                Verdict::Broken(fault) => fault,
                 Verdict::Invented(batch) => format!("{batch:?} was never sent"),
             };
             total.failed += 1;

@@ -1,7 +1,7 @@
 //! Power cuts: the real server's calls on the disk are recorded, alone and with faults in them, and the
 //! disks that a power cut may leave at any moment of them are read with the real code.
 
-use postlake_testkit::power_cut::{self, DATA, Recording, Verdict, judge, scenes};
+use postlake_testkit::power_cut::{self, DATA, Judge, Recording, Verdict, scenes};
 use postlake_testkit::seed::seed;
 use postlake_testkit::strace::Strace;
 
@@ -18,9 +18,9 @@ fn count_lost(recording: &Recording, seeds: std::ops::Range<u64>) -> usize {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();
+    let mut judge = Judge::of(recording);
     let lost = seeds.filter(|seed| {
-        let cut = recording.cut(*seed);
-        let verdict = runtime.block_on(judge(recording, &cut, DATA));
+        let verdict = runtime.block_on(judge.judge(&recording.cut(*seed), DATA));
         matches!(verdict, Verdict::Lost(_))
     });
     lost.count()

@@ -62,6 +62,7 @@ pub(crate) fn random(rig: &Rig, row: &mut Row) {
         );
         server.kill();
         row.judge(&part, &place, &ledger);
+        eprintln!("F1: {} kills", row.met);
     }
 }
 
