@@ -64,20 +64,6 @@ pub(crate) fn load_average() -> Result<String> {
     Ok(text.split(' ').take(3).collect::<Vec<_>>().join(" "))
 }
 
-/// Busy seconds of all cores since the machine started.
-pub(crate) fn busy_seconds() -> Result<f64> {
-    let text = fs::read_to_string("/proc/stat").context("read /proc/stat")?;
-    let first = text.lines().next().unwrap_or_default();
-    let fields: Vec<f64> = first
-        .split_whitespace()
-        .skip(1)
-        .filter_map(|field| field.parse().ok())
-        .collect();
-    // user, nice, system, idle, iowait, irq, softirq, steal
-    let busy = |index: &usize| fields.get(*index).copied().unwrap_or(0.0);
-    Ok([0, 1, 2, 5, 6, 7].iter().map(busy).sum::<f64>() / 100.0)
-}
-
 /// Below 0 a run is served before its neighbours on a machine that it shares.
 fn nice() -> Result<String> {
     let stat = fs::read_to_string("/proc/self/stat").context("read /proc/self/stat")?;

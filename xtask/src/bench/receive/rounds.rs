@@ -11,7 +11,6 @@ use serde_json::Value;
 use super::{Compared, Profile};
 use crate::bench::Effort;
 use crate::bench::binaries::Binaries;
-use crate::bench::machine::busy_seconds;
 use crate::bench::measured::{Server, answer};
 
 /// Batches in a segment of the bare disk before postlake's own are known.
@@ -166,11 +165,10 @@ impl<'b> Bench<'b> {
     ) -> Result<(Round, Vec<PathBuf>)> {
         let warm_up = (seconds / 5.0).min(2.0);
         let (_, first_ids) = self.post(server, profile, rate, warm_up)?;
-        let (cpu_before, busy_before) = (server.cpu_seconds()?, busy_seconds()?);
+        let cpu_before = server.cpu_seconds()?;
         let (loaded, ids) = self.post(server, profile, rate, seconds)?;
         let cpu = server.cpu_seconds()? - cpu_before;
-        let busy = busy_seconds()? - busy_before;
-        let round = figures(&loaded, cpu, busy, server.peak_rss_mib()?)?;
+        let round = figures(&loaded, cpu, server.peak_rss_mib()?)?;
         Ok((round, vec![first_ids, ids]))
     }
 
@@ -267,7 +265,7 @@ pub(super) fn clear(data: &Path, ids: &[PathBuf]) -> Result<()> {
 }
 
 /// The figures of a load out of what the generator says and what the server took meanwhile.
-fn figures(loaded: &Value, server_cpu: f64, busy: f64, peak_rss_mib: f64) -> Result<Round> {
+fn figures(loaded: &Value, server_cpu: f64, peak_rss_mib: f64) -> Result<Round> {
     let field = |path: &str| {
         let value = loaded.pointer(path).and_then(Value::as_f64);
         value.with_context(|| format!("the generator says {path}"))
@@ -277,6 +275,7 @@ fn figures(loaded: &Value, server_cpu: f64, busy: f64, peak_rss_mib: f64) -> Res
         bail!("no request was answered 200: {loaded}");
     }
     let generator_cpu = field("/generator_cpu_seconds")?;
+    let busy = field("/machine_busy_seconds")?;
     let events = field("/events_per_second")? * seconds;
     let gigabytes = field("/megabytes_per_second")? * seconds / 1000.0;
     let named = [

@@ -74,19 +74,20 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Value> {
     if let Some(path) = &ids {
         std::fs::write(path, "").with_context(|| format!("write {}", path.display()))?;
     }
-    let cpu_before = cpu_seconds()?;
+    let (cpu_before, busy_before) = (cpu_seconds()?, busy_seconds()?);
     let started = Instant::now();
     let tally = runtime.block_on(drive(plan))?;
     let seconds = started.elapsed().as_secs_f64();
     let cpu = cpu_seconds()? - cpu_before;
+    let busy = busy_seconds()? - busy_before;
     if let Some(path) = ids {
         std::fs::write(&path, &tally.acknowledged)
             .with_context(|| format!("write {}", path.display()))?;
     }
-    Ok(report(tally, seconds, events, cpu))
+    Ok(report(tally, seconds, events, cpu, busy))
 }
 
-fn report(tally: Tally, seconds: f64, events: usize, cpu_seconds: f64) -> Value {
+fn report(tally: Tally, seconds: f64, events: usize, cpu_seconds: f64, busy: f64) -> Value {
     let requests = tally.latencies.count() as f64;
     json!({
         "requests": tally.latencies.count(),
@@ -98,6 +99,7 @@ fn report(tally: Tally, seconds: f64, events: usize, cpu_seconds: f64) -> Value 
         "events_per_second": requests * events as f64 / seconds,
         "mean_body_bytes": tally.bytes as f64 / requests.max(1.0),
         "generator_cpu_seconds": cpu_seconds,
+        "machine_busy_seconds": busy,
         "latency": tally.latencies.report(),
     })
 }
@@ -179,4 +181,18 @@ fn cpu_seconds() -> Result<f64> {
         .filter_map(|field| field.parse::<u64>().ok())
         .sum();
     Ok(ticks as f64 / 100.0)
+}
+
+/// Busy seconds of all cores since the machine started.
+fn busy_seconds() -> Result<f64> {
+    let text = std::fs::read_to_string("/proc/stat").context("read /proc/stat")?;
+    let first = text.lines().next().unwrap_or_default();
+    let fields: Vec<f64> = first
+        .split_whitespace()
+        .skip(1)
+        .filter_map(|field| field.parse().ok())
+        .collect();
+    // user, nice, system, idle, iowait, irq, softirq, steal
+    let busy = |index: &usize| fields.get(*index).copied().unwrap_or(0.0);
+    Ok([0, 1, 2, 5, 6, 7].iter().map(busy).sum::<f64>() / 100.0)
 }
