@@ -154,7 +154,7 @@ fn a_signal_while_it_starts_ends_it_in_order() {
     let place = Place::local(PROGRAM);
     let socket = Passed::new();
     let first = Server::start(&mut socket.command(&place));
-    let waiting = Running::start(&mut socket.command(&place).arg("-v"));
+    let waiting = Running::start(socket.command(&place).arg("-v"));
     until("it listens for signals", || {
         let status = fs::read_to_string(format!("/proc/{}/status", waiting.id())).ok()?;
         let caught = status
