@@ -79,6 +79,7 @@ async fn a_body_that_ends_early_is_neither_stored_nor_acknowledged() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 async fn broken_http_is_refused_and_stores_nothing() {
     const BROKEN: &[u16] = &[400];
     const LARGE: &[u16] = &[431];
