@@ -259,8 +259,13 @@ impl Drop for Running {
 /// Sends a signal to a process of this test.
 #[track_caller]
 pub(crate) fn send(id: u32, signal: Signal) {
+    try_send(id, signal).unwrap();
+}
+
+/// Sends a signal to a process of this test that may be gone.
+pub(crate) fn try_send(id: u32, signal: Signal) -> rustix::io::Result<()> {
     let id = i32::try_from(id).ok().and_then(Pid::from_raw).unwrap();
-    kill_process(id, signal).unwrap();
+    kill_process(id, signal)
 }
 
 fn children_of(parent: u32) -> Vec<u32> {
@@ -272,7 +277,7 @@ fn children_of(parent: u32) -> Vec<u32> {
 }
 
 /// Whether the process is there and not merely waiting to be buried.
-fn runs(id: u32) -> bool {
+pub(crate) fn runs(id: u32) -> bool {
     stat(id).is_some_and(|(state, _)| !matches!(state, 'Z' | 'X'))
 }
 

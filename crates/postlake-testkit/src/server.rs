@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::deadline::until;
 use crate::http::{self, Answer};
-use crate::running::{Outcome, Running, send};
+use crate::running::{Outcome, Running, runs, send, try_send};
 
 /// A server that is ready.
 #[derive(Debug)]
@@ -147,6 +147,16 @@ impl Server {
             .find(|line| line.contains("ERROR") || line.contains("panicked"));
         assert_eq!(complaint, None);
         outcome
+    }
+
+    /// Kills those of its processes that still run: of a traced server, the server. True if there were
+    /// any; one may end by itself meanwhile.
+    pub fn kill_children(&self) -> bool {
+        let mut any = false;
+        for child in self.children() {
+            any |= runs(child) && try_send(child, Signal::KILL).is_ok();
+        }
+        any
     }
 
     /// Waits until it ends by itself.

@@ -144,12 +144,9 @@ impl Stage<'_> {
                 });
             }
         });
-        let left = server.children();
-        for child in &left {
-            server.kill_child(*child);
-        }
+        let left = server.kill_children();
         drop(server.wait());
-        left.is_empty()
+        !left
     }
 }
 

@@ -132,9 +132,6 @@ pub(crate) fn start(row: &mut Row, command: &mut Command) -> Server {
 
 /// Ends a traced server with `kill -9`, and its tracer with it. True if it still ran.
 pub(crate) fn kill_traced(server: Server) -> (bool, Outcome) {
-    let left = server.children();
-    for child in &left {
-        server.kill_child(*child);
-    }
-    (!left.is_empty(), server.wait())
+    let left = server.kill_children();
+    (left, server.wait())
 }
