@@ -157,7 +157,7 @@ fn a_file_may_be_cut_anywhere() {
     let cuts: Vec<usize> = (0..24).map(|_| dice.random_range(0..body.len())).collect();
     for cut in cuts
         .into_iter()
-        .chain([0, 1, 2, ends[0], ends[0] + 1, ends[26]])
+        .chain([0, 1, 2, ends[0], ends[0] + 1, ends[26], body.len() - 1])
     {
         let file = place.home().join("cut.json");
         fs::write(&file, &body[..cut]).unwrap();
@@ -171,7 +171,7 @@ fn a_file_may_be_cut_anywhere() {
         );
         let after = ends[..whole].last().map_or(b"[".len(), |end| *end);
         let rest = body.get(after..cut).unwrap_or_default();
-        let left_over = rest.iter().any(|byte| !matches!(byte, b',' | b'\n'));
+        let left_over = rest.iter().any(|byte| !matches!(byte, b',' | b'\n' | b']'));
         let code = if left_over { Some(65) } else { Some(0) };
         assert_eq!(outcome.code, code, "cut at {cut}: {}", outcome.stderr);
     }
