@@ -39,7 +39,8 @@ impl Server {
         send(self.id(), signal);
     }
 
-    /// Starts it and waits until it is ready; how it ended if it ends before that.
+    /// Starts it and waits until it is ready; how it ended if it ends before that. Behind a tracer one
+    /// that neither gets ready nor ends is killed, and the tracer ends with it.
     ///
     /// # Errors
     /// When it ended.
@@ -48,7 +49,13 @@ impl Server {
         let mut running = Running::start(command);
         match running.look_for_line(is_last) {
             Some(said) => Ok(Server::of(running, &said)),
-            None => Err(running.wait()),
+            None => {
+                for child in running.children() {
+                    // It may have ended by itself a moment ago.
+                    drop(try_send(child, Signal::KILL));
+                }
+                Err(running.wait())
+            }
         }
     }
 
