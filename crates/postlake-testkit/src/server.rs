@@ -51,8 +51,8 @@ impl Server {
             Some(said) => Ok(Server::of(running, &said)),
             None => {
                 for child in running.children() {
-                    // It may have ended by itself a moment ago.
-                    drop(try_send(child, Signal::KILL));
+                    // An error says that it has ended by itself a moment ago.
+                    let _gone = try_send(child, Signal::KILL);
                 }
                 Err(running.wait())
             }
