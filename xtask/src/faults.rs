@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use crate::bench::machine::Surroundings;
-use crate::program::{cargo, outcome, show, shown};
+use crate::program::{cargo, outcome, show, shown, target};
 
 /// What is asked for.
 #[derive(Debug, Default, PartialEq)]
@@ -90,9 +90,7 @@ fn play(root: &Path, words: &[String], release: bool) -> Result<Value> {
         build.arg("--release");
     }
     shown(&mut build)?;
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    let folder = target.join(if release { "release" } else { "debug" });
+    let folder = target(root).join(if release { "release" } else { "debug" });
     let mut rig = Command::new(folder.join("postlake-faults"));
     rig.arg("--program")
         .arg(folder.join("postlake"))

@@ -33,6 +33,11 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
+/// The folder that cargo builds into.
+pub(crate) fn target(root: &Path) -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from)
+}
+
 /// Runs to the end without showing anything; on `Ok` it ended with success and this is its
 /// standard output, on `Err` the text holds the last lines it wrote.
 pub(crate) fn quiet(command: &mut Command) -> Result<String> {

@@ -1,12 +1,12 @@
 //! The release binaries that are measured and that measure, and a folder to work in.
 
-use std::env;
 use std::fs;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::program::{cargo, shown};
+use crate::program::{cargo, shown, target};
 
 /// What a benchmark runs, and where.
 #[derive(Debug)]
@@ -14,9 +14,12 @@ pub(crate) struct Binaries {
     pub(crate) postlake: PathBuf,
     pub(crate) bench: PathBuf,
     pub(crate) faulty_s3: PathBuf,
-    /// Empty, on the disk that holds the build; removed when this is dropped.
-    pub(crate) folder: PathBuf,
+    pub(crate) folder: Folder,
 }
+
+/// Empty, on the disk that holds the build; removed when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Folder(PathBuf);
 
 impl Binaries {
     /// Builds them as anybody would: the product with its default features.
@@ -30,15 +33,12 @@ impl Binaries {
                 &["postlake-bench", "postlake-faulty-s3"],
             )?;
         }
-        let target =
-            env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-        let folder = target.join(format!("bench-{name}-{}", std::process::id()));
-        fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
+        let target = target(root);
         Ok(Self {
             postlake: target.join("release/postlake"),
             bench: target.join("release/postlake-bench"),
             faulty_s3: target.join("release/postlake-faulty-s3"),
-            folder,
+            folder: Folder::make(root, name)?,
         })
     }
 
@@ -48,10 +48,27 @@ impl Binaries {
     }
 }
 
-impl Drop for Binaries {
+impl Folder {
+    /// Of the benchmark `name`.
+    pub(crate) fn make(root: &Path, name: &str) -> Result<Self> {
+        let path = target(root).join(format!("bench-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).with_context(|| format!("create {}", path.display()))?;
+        Ok(Self(path))
+    }
+}
+
+impl Deref for Folder {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.folder) {
-            eprintln!("{} stays behind: {error}", self.folder.display());
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            eprintln!("{} stays behind: {error}", self.0.display());
         }
     }
 }

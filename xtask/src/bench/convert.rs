@@ -10,7 +10,7 @@ use super::Effort;
 use super::binaries::Binaries;
 use super::figures::{Figures, short};
 use super::machine::{Surroundings, load_average};
-use super::measured::{Taken, answer, to_end};
+use super::measured::{Taken, answer, number, to_end};
 use super::report::{Report, Section};
 use crate::install;
 use crate::program::find;
@@ -420,11 +420,6 @@ fn pinned(program: &Path) -> Command {
         .env("POLARS_MAX_THREADS", "1")
         .env("OMP_NUM_THREADS", "1");
     command
-}
-
-fn number(value: &Value, name: &str) -> Result<f64> {
-    let found = value.get(name).and_then(Value::as_f64);
-    found.with_context(|| format!("{name} is missing"))
 }
 
 #[cfg(test)]

@@ -197,6 +197,12 @@ pub(crate) fn answer(command: &mut Command) -> Result<Value> {
     serde_json::from_str(text.trim()).with_context(|| format!("read the answer of {line}"))
 }
 
+/// The number under `name` in such a line.
+pub(crate) fn number(answer: &Value, name: &str) -> Result<f64> {
+    let found = answer.get(name).and_then(Value::as_f64);
+    found.with_context(|| format!("{name} is missing"))
+}
+
 /// Whether a process has ended, and its user and system time in seconds.
 fn stat(id: u32) -> Result<(bool, f64)> {
     let text = fs::read_to_string(format!("/proc/{id}/stat")).context("read a process's times")?;

@@ -1,7 +1,6 @@
 //! What the release profile costs at run time: receiving and decoding, built as it says, beside the
 //! same code with every package at level 3, one codegen unit and link-time optimisation.
 
-use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,11 +9,12 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::Effort;
+use super::binaries::Folder;
 use super::figures::{Figures, short};
 use super::machine::{Surroundings, load_average};
-use super::measured::{Server, answer};
+use super::measured::{Server, answer, number};
 use super::report::{Report, Section};
-use crate::program::{cargo, shown};
+use crate::program::{cargo, shown, target};
 
 const EVENTS: usize = 100_000;
 
@@ -41,7 +41,7 @@ struct Build {
 }
 
 pub(crate) fn run(root: &Path, effort: Effort) -> Result<()> {
-    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    let target = target(root);
     let mut builds = [
         Build::new("as shipped", target.clone()),
         Build::new("everything optimised", target.join("everything-optimised")),
@@ -51,11 +51,9 @@ pub(crate) fn run(root: &Path, effort: Effort) -> Result<()> {
         shipped.build(root, &[])?;
         optimised.build(root, &everything_optimised(root)?)?;
     }
-    let folder = target.join(format!("bench-profile-{}", std::process::id()));
-    fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
-    let measured = measure(root, effort, &mut builds, &folder);
-    fs::remove_dir_all(&folder).context("remove the bench's folder")?;
-    println!("{}", measured?.write(root)?);
+    let folder = Folder::make(root, "profile")?;
+    let report = measure(root, effort, &mut builds, &folder)?;
+    println!("{}", report.write(root)?);
     Ok(())
 }
 
@@ -257,11 +255,6 @@ fn report(effort: Effort, builds: &[Build; 2], surroundings: Surroundings) -> Re
             rows: rows.collect(),
         }],
     }
-}
-
-fn number(value: &Value, name: &str) -> Result<f64> {
-    let found = value.get(name).and_then(Value::as_f64);
-    found.with_context(|| format!("{name} is missing"))
 }
 
 #[cfg(test)]

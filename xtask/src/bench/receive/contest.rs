@@ -12,7 +12,7 @@ use super::Profile;
 use super::peers::{self, Absent, Peer};
 use super::rounds::{Bench, brief, clear};
 use crate::bench::figures::{Figures, short};
-use crate::bench::measured::{Server, answer};
+use crate::bench::measured::{Server, answer, number};
 use crate::bench::report::Section;
 
 /// How long one measurement lasts here, as a share of what it lasts elsewhere: there are many.
@@ -276,11 +276,6 @@ impl Row {
         self.figures.add("kill_lost", number(&found, "missing")?);
         Ok(())
     }
-}
-
-fn number(found: &Value, name: &str) -> Result<f64> {
-    let value = found.get(name).and_then(Value::as_f64);
-    value.with_context(|| format!("the figure {name}"))
 }
 
 /// postlake against the fastest peer of this round, and against the fastest that gives its guarantee.

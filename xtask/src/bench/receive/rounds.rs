@@ -93,7 +93,7 @@ impl<'b> Bench<'b> {
             .args(["serve", "--role", "receive"])
             .args(["--ingest-listen", "127.0.0.1:0"])
             .args(["--admin-listen", "127.0.0.1:0"])
-            .current_dir(&self.binaries.folder);
+            .current_dir(&*self.binaries.folder);
         command
     }
 
