@@ -225,7 +225,16 @@ pub(crate) fn evening() -> Arc<ManualClock> {
 }
 
 pub(crate) fn receiver(gate: &Arc<Gate>, config: Config) -> Arc<Receiver> {
-    Receiver::start(config, gate.raw(), evening(), Arc::new(|_| {})).unwrap()
+    receiver_at(evening(), gate, config)
+}
+
+/// As [`receiver`], with a clock that the test moves.
+pub(crate) fn receiver_at(
+    clock: Arc<ManualClock>,
+    gate: &Arc<Gate>,
+    config: Config,
+) -> Arc<Receiver> {
+    Receiver::start(config, gate.raw(), clock, Arc::new(|_| {})).unwrap()
 }
 
 /// Accepts on a task of its own.

@@ -3,7 +3,8 @@ use postlake_raw::SourceKind::{Alert, Event};
 
 use super::*;
 use crate::gate::{
-    Act, DEADLINE, Gate, accept, batches, bodies, evening, receiver, segments, until, within,
+    Act, DEADLINE, Gate, accept, batches, bodies, evening, receiver, receiver_at, segments, until,
+    within,
 };
 
 fn refused(receiver: &Receiver, refusal: Refusal) -> u64 {
@@ -186,13 +187,7 @@ async fn events_can_be_held_back_and_alerts_go_in() {
 #[tokio::test]
 async fn a_new_day_is_a_new_stream_and_a_clock_set_back_is_not() {
     let (gate, clock) = (Gate::open(), evening());
-    let receiver = Receiver::start(
-        Config::default(),
-        gate.raw(),
-        Arc::clone(&clock) as Arc<dyn Clock>,
-        Arc::new(|_| {}),
-    )
-    .unwrap();
+    let receiver = receiver_at(Arc::clone(&clock), &gate, Config::default());
     let mut keys = Vec::new();
     for hours in [0, 0, 2, -2, 24] {
         clock.advance(TimeDelta::hours(hours));
@@ -218,13 +213,7 @@ async fn a_new_day_is_a_new_stream_and_a_clock_set_back_is_not() {
 #[tokio::test]
 async fn a_clock_that_jumps_a_year_ahead_and_back_leaves_no_stream_in_the_future() {
     let (gate, clock) = (Gate::open(), evening());
-    let receiver = Receiver::start(
-        Config::default(),
-        gate.raw(),
-        Arc::clone(&clock) as Arc<dyn Clock>,
-        Arc::new(|_| {}),
-    )
-    .unwrap();
+    let receiver = receiver_at(Arc::clone(&clock), &gate, Config::default());
     let mut dates = Vec::new();
     for days in [0, 365, -365, -1, -365, 366] {
         clock.advance(TimeDelta::days(days));
