@@ -40,4 +40,4 @@ mod rig;
 pub use limits::Limits;
 pub use serve::{Listener, ServeError, serve};
 pub use tally::{Connections, Tally};
-pub use tls::{CertificateFiles, Now, Reload, Tls, TlsError, TlsStatus};
+pub use tls::{CertificateFiles, ChallengeAnswer, Now, Reload, Tls, TlsError, TlsStatus, Validity};

@@ -8,7 +8,8 @@ use std::time::Duration;
 use axum::Router;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use rustls::{ClientConfig, ProtocolVersion, RootCertStore, SupportedProtocolVersion};
-use rustls_pki_types::ServerName;
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -59,6 +60,15 @@ impl Authority {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap();
         (certificate.pem(), key.serialize_pem())
+    }
+
+    /// As [`Authority::issue`], in DER.
+    pub(crate) fn issue_der(&self, year: i32) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
+        let (certificate, key) = self.issue(year);
+        (
+            CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap(),
+            PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap(),
+        )
     }
 
     /// Writes a new certificate into the directory.

@@ -1,6 +1,7 @@
 //! TLS 1.2 and 1.3 on a listener, with a certificate that can be replaced while connections run.
 
 mod certificate;
+mod challenge;
 mod files;
 mod resolver;
 mod validity;
@@ -16,18 +17,22 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs;
+use rustls::server::ResolvesServerCert;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{Accept, TlsAcceptor};
 use tokio_util::sync::CancellationToken;
 
+use self::certificate::Certificate;
+pub use self::challenge::ChallengeAnswer;
+use self::challenge::{ACME_TLS_1, Challenges};
 use self::files::Source;
 use self::resolver::Current;
+pub use self::validity::Validity;
 
 /// What is spoken behind TLS: never h2, which the ingest has no use for.
 const HTTP_1_1: &[u8] = b"http/1.1";
-/// The protocol of an ACME server that looks whether a name is ours (RFC 8737).
-const ACME_TLS_1: &[u8] = b"acme-tls/1";
 
 /// Seconds since 1970, from the clock that is passed in.
 pub type Now = Arc<dyn Fn() -> i64 + Send + Sync>;
@@ -66,6 +71,9 @@ pub enum TlsError {
         /// Which.
         path: PathBuf,
     },
+    /// A certificate that was handed in cannot be understood.
+    #[error("the certificate cannot be read")]
+    Unreadable,
     /// Certificate and key do not belong together, or the key is of no use.
     #[error("certificate and key do not go together")]
     Mismatch {
@@ -101,6 +109,8 @@ pub struct TlsStatus {
     pub reloads: u64,
     /// Times that a new certificate was refused and the old one kept.
     pub reload_failures: u64,
+    /// Handshakes of ACME servers that got their answer.
+    pub challenges_answered: u64,
 }
 
 /// TLS for a listener. Clones are the same.
@@ -108,7 +118,9 @@ pub struct TlsStatus {
 pub struct Tls {
     config: Arc<ServerConfig>,
     current: Arc<Current>,
-    source: Arc<Source>,
+    /// Nothing when the certificate is handed in.
+    source: Option<Arc<Source>>,
+    challenges: Arc<Challenges>,
     now: Now,
 }
 
@@ -129,16 +141,63 @@ impl Tls {
     /// stay away altogether would help nobody.
     pub fn from_files(files: CertificateFiles, now: Now) -> Result<Tls, TlsError> {
         let current = Arc::new(Current::default());
-        let config = server_config(Arc::clone(&current) as Arc<_>)?;
+        let config = server_config(Arc::clone(&current) as _, &[HTTP_1_1])?;
         let source = Source::open(files, &current, &provider())?;
-        let tls = Tls {
+        source.watch_end(&current, now());
+        Ok(Tls {
             config: Arc::new(config),
+            challenges: Arc::new(Challenges::new(Arc::clone(&current))),
             current,
-            source: Arc::new(source),
+            source: Some(Arc::new(source)),
             now,
-        };
-        tls.source.watch_end(&tls.current, (tls.now)());
-        Ok(tls)
+        })
+    }
+
+    /// TLS whose certificate is handed in by [`Tls::install`]. Until then every handshake fails but
+    /// those of an ACME server for which there is an answer.
+    ///
+    /// # Errors
+    /// When the TLS library refuses its set-up.
+    pub fn handed_in(now: Now) -> Result<Tls, TlsError> {
+        let current = Arc::new(Current::default());
+        let challenges = Arc::new(Challenges::new(Arc::clone(&current)));
+        let config = server_config(Arc::clone(&challenges) as _, &[HTTP_1_1, ACME_TLS_1])?;
+        Ok(Tls {
+            config: Arc::new(config),
+            challenges,
+            current,
+            source: None,
+            now,
+        })
+    }
+
+    /// Takes a certificate, its own one first in the chain, into use: for new connections, those that
+    /// stand keep theirs.
+    ///
+    /// # Errors
+    /// When it cannot be read or is not of that key. The old one stays.
+    pub fn install(
+        &self,
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> Result<(), TlsError> {
+        self.current.set(Certificate::new(chain, key, &provider())?);
+        Ok(())
+    }
+
+    /// Answers ACME servers that ask for `name` (RFC 8737) with this certificate, until what comes
+    /// back is dropped. Only TLS of [`Tls::handed_in`] is asked.
+    ///
+    /// # Errors
+    /// When the certificate cannot be read or is not of that key.
+    pub fn answer_challenge(
+        &self,
+        name: &str,
+        certificate: CertificateDer<'static>,
+        key: PrivateKeyDer<'static>,
+    ) -> Result<ChallengeAnswer, TlsError> {
+        let answer = Certificate::new(vec![certificate], key, &provider())?;
+        Ok(self.challenges.answer(name, answer.key))
     }
 
     /// Looks at the source of the certificate now. A new certificate counts from the next connection
@@ -148,7 +207,10 @@ impl Tls {
     /// When a new certificate is refused: unreadable, not of its key, expired. The old one stays, and
     /// the failure is counted.
     pub fn reload(&self) -> Result<Reload, TlsError> {
-        self.source.reload(&self.current, &provider(), (self.now)())
+        match &self.source {
+            Some(source) => source.reload(&self.current, &provider(), (self.now)()),
+            None => Ok(Reload::Unchanged),
+        }
     }
 
     /// How the certificate stands.
@@ -168,7 +230,11 @@ impl Tls {
 
     /// True for the connection of an ACME server, which is over with its handshake.
     pub(crate) fn was_challenge(&self, stream: &TlsStream<TcpStream>) -> bool {
-        stream.get_ref().1.alpn_protocol() == Some(ACME_TLS_1)
+        let was = stream.get_ref().1.alpn_protocol() == Some(ACME_TLS_1);
+        if was {
+            self.current.count_challenge();
+        }
+        was
     }
 }
 
@@ -178,7 +244,8 @@ fn provider() -> Arc<CryptoProvider> {
 }
 
 fn server_config(
-    resolver: Arc<dyn rustls::server::ResolvesServerCert>,
+    resolver: Arc<dyn ResolvesServerCert>,
+    protocols: &[&[u8]],
 ) -> Result<ServerConfig, TlsError> {
     let setup = |source| TlsError::Setup { source };
     let mut config = ServerConfig::builder_with_provider(provider())
@@ -186,7 +253,7 @@ fn server_config(
         .map_err(setup)?
         .with_no_client_auth()
         .with_cert_resolver(resolver);
-    config.alpn_protocols = vec![HTTP_1_1.to_vec()];
+    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     config.ticketer = aws_lc_rs::Ticketer::new().map_err(setup)?;
     // The sender closes its connections: one ticket is enough for those that come again.
     config.send_tls13_tickets = 1;

@@ -8,6 +8,7 @@ const PRODUCT: &[&str] = &[
     "postlake-event",
     "postlake-raw",
     "postlake-listen",
+    "postlake-acme",
     "postlake-receiver",
     "postlake-lake",
     "postlake-loader",
@@ -21,6 +22,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("postlake-event", &[]),
     ("postlake-raw", &[]),
     ("postlake-listen", &[]),
+    ("postlake-acme", &["postlake-listen"]),
     ("postlake-receiver", &["postlake-raw", "postlake-listen"]),
     ("postlake-lake", &["postlake-event"]),
     (

@@ -206,14 +206,14 @@ pub(crate) async fn keep_fresh(tls: Tls, stop: CancellationToken) {
 
 impl Tls {
     pub(crate) fn look(&self) {
+        let Some(source) = &self.source else {
+            return;
+        };
         let now = (self.now)();
-        if self
-            .source
-            .has_settled(&self.current, &super::provider(), now)
-        {
+        if source.has_settled(&self.current, &super::provider(), now) {
             self.reload_and_say();
         }
-        self.source.watch_end(&self.current, (self.now)());
+        source.watch_end(&self.current, (self.now)());
     }
 
     /// As [`Tls::reload`], with the outcome in the log.

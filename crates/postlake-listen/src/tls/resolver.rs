@@ -15,6 +15,7 @@ pub(crate) struct Current {
     certificate: RwLock<Option<Certificate>>,
     reloads: AtomicU64,
     reload_failures: AtomicU64,
+    challenges_answered: AtomicU64,
 }
 
 impl Current {
@@ -32,6 +33,10 @@ impl Current {
         self.reload_failures.fetch_add(1, Relaxed);
     }
 
+    pub(crate) fn count_challenge(&self) {
+        self.challenges_answered.fetch_add(1, Relaxed);
+    }
+
     pub(crate) fn not_after_secs(&self) -> Option<i64> {
         let current = self
             .certificate
@@ -45,6 +50,7 @@ impl Current {
             not_after_secs: self.not_after_secs(),
             reloads: self.reloads.load(Relaxed),
             reload_failures: self.reload_failures.load(Relaxed),
+            challenges_answered: self.challenges_answered.load(Relaxed),
         }
     }
 }

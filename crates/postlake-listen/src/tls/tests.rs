@@ -244,3 +244,61 @@ async fn reloading_under_load_drops_no_connection() {
     let connections = Tally::read(&server.tally);
     assert_eq!(connections.handshake_failures, 0);
 }
+
+/// Whether a handshake that offers these protocols succeeds; nobody looks at the certificate's chain.
+async fn shakes_hands(
+    server: &Server,
+    client: &tokio_rustls::TlsConnector,
+    offered: &[&[u8]],
+) -> bool {
+    let mut config = client.config().as_ref().clone();
+    config.alpn_protocols = offered.iter().map(|name| name.to_vec()).collect();
+    let client = tokio_rustls::TlsConnector::from(Arc::new(config));
+    server.connect_tls(&client).await.is_ok()
+}
+
+#[tokio::test]
+async fn without_a_certificate_only_challenges_are_answered() {
+    let (acme, http): (&[&[u8]], &[&[u8]]) = (&[b"acme-tls/1"], &[b"http/1.1"]);
+    let both: &[&[u8]] = &[b"acme-tls/1", b"http/1.1"];
+    let authority = Authority::new();
+    let client = authority.client(&[&TLS12, &TLS13]);
+    let tls = Tls::handed_in(Arc::new(|| TODAY)).unwrap();
+    let server = Server::start(hello(), Limits::default(), Some(tls.clone())).await;
+    assert!(!shakes_hands(&server, &client, http).await);
+    assert!(!shakes_hands(&server, &client, acme).await);
+    let (certificate, key) = authority.issue_der(2030);
+    let answer = tls.answer_challenge("LOCALHOST", certificate, key).unwrap();
+    assert!(shakes_hands(&server, &client, acme).await);
+    // Who offers something else too is no ACME server, and there is no certificate yet.
+    assert!(!shakes_hands(&server, &client, both).await);
+    assert!(!shakes_hands(&server, &client, &[]).await);
+    let (certificate, key) = authority.issue_der(2030);
+    tls.install(vec![certificate], key).unwrap();
+    for offered in [http, both, &[], acme] {
+        assert!(shakes_hands(&server, &client, offered).await, "{offered:?}");
+    }
+    drop(answer);
+    assert!(!shakes_hands(&server, &client, acme).await);
+    assert!(shakes_hands(&server, &client, http).await);
+    let status = tls.status();
+    assert_eq!((status.reloads, status.challenges_answered), (0, 2));
+    assert_eq!(tls.reload().unwrap(), Reload::Unchanged);
+}
+
+#[test]
+fn a_certificate_that_is_handed_in_must_be_of_its_key() {
+    let authority = Authority::new();
+    let tls = Tls::handed_in(Arc::new(|| TODAY)).unwrap();
+    let (certificate, key) = authority.issue_der(2030);
+    tls.install(vec![certificate.clone()], key).unwrap();
+    let old = tls.status();
+    let (_, other) = authority.issue_der(2031);
+    let mismatch = tls
+        .install(vec![certificate], other.clone_key())
+        .unwrap_err();
+    assert!(matches!(mismatch, TlsError::Mismatch { .. }), "{mismatch}");
+    let nothing = tls.install(Vec::new(), other).unwrap_err();
+    assert!(matches!(nothing, TlsError::Unreadable), "{nothing}");
+    assert_eq!(tls.status(), old);
+}

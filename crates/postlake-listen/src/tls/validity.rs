@@ -1,4 +1,4 @@
-//! When a certificate ends: the one field of X.509 that the TLS library does not tell.
+//! When a certificate begins and ends: the fields of X.509 that the TLS library does not tell.
 //!
 //! Read by hand (RFC 5280, section 4.1, in DER), since all that stands before it can be skipped by
 //! its length.
@@ -9,29 +9,47 @@ const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 const SECS_PER_DAY: i64 = 24 * 3600;
 
-/// The end of a certificate's time in seconds since 1970, or `None` when it is no certificate.
-pub(crate) fn end_of(certificate: &[u8]) -> Option<i64> {
-    let (certificate, _) = element(certificate, SEQUENCE)?;
-    let (mut rest, _) = element(certificate, SEQUENCE)?;
-    if rest.first() == Some(&VERSION) {
-        rest = skip(rest)?;
+/// From when to when a certificate is valid, in seconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Validity {
+    /// The first second.
+    pub not_before_secs: i64,
+    /// The last second.
+    pub not_after_secs: i64,
+}
+
+impl Validity {
+    /// Of a certificate in DER, or `None` when it is no certificate.
+    pub fn of(certificate: &[u8]) -> Option<Validity> {
+        let (certificate, _) = element(certificate, SEQUENCE)?;
+        let (mut rest, _) = element(certificate, SEQUENCE)?;
+        if rest.first() == Some(&VERSION) {
+            rest = skip(rest)?;
+        }
+        // Serial number, signature algorithm, issuer.
+        for _ in 0..3 {
+            rest = skip(rest)?;
+        }
+        let (validity, _) = element(rest, SEQUENCE)?;
+        Some(Validity {
+            not_before_secs: time(validity)?,
+            not_after_secs: time(skip(validity)?)?,
+        })
     }
-    // Serial number, signature algorithm, issuer.
-    for _ in 0..3 {
-        rest = skip(rest)?;
-    }
-    let (validity, _) = element(rest, SEQUENCE)?;
-    let not_after = skip(validity)?;
-    match *not_after.first()? {
+}
+
+/// The time at the start, in either of its forms.
+fn time(bytes: &[u8]) -> Option<i64> {
+    match *bytes.first()? {
         UTC_TIME => {
-            let (text, _) = element(not_after, UTC_TIME)?;
+            let (text, _) = element(bytes, UTC_TIME)?;
             let year = number(text.get(..2)?)?;
             // RFC 5280, section 4.1.2.5.1.
             let century = if year < 50 { 2000 } else { 1900 };
             seconds(century + year, text.get(2..)?)
         }
         GENERALIZED_TIME => {
-            let (text, _) = element(not_after, GENERALIZED_TIME)?;
+            let (text, _) = element(bytes, GENERALIZED_TIME)?;
             seconds(number(text.get(..4)?)?, text.get(4..)?)
         }
         _ => None,
@@ -109,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_end_of_a_certificate_is_read() {
+    fn begin_and_end_of_a_certificate_are_read() {
         let cases = [
             ((1970, 1, 1), 0),
             ((1999, 12, 31), 946_598_400),
@@ -125,7 +143,11 @@ mod tests {
             params.not_before = date_time_ymd(1960, 1, 1);
             params.not_after = date_time_ymd(year, month, day);
             let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
-            assert_eq!(end_of(certificate.der()), Some(expected), "{year}");
+            let validity = Validity {
+                not_before_secs: -315_619_200,
+                not_after_secs: expected,
+            };
+            assert_eq!(Validity::of(certificate.der()), Some(validity), "{year}");
         }
     }
 
@@ -135,12 +157,12 @@ mod tests {
         let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
         let whole = certificate.der().to_vec();
         for end in 0..whole.len() {
-            assert_eq!(end_of(&whole[..end]), None, "{end}");
+            assert_eq!(Validity::of(&whole[..end]), None, "{end}");
         }
         for index in 0..whole.len() {
             let mut changed = whole.clone();
             changed[index] ^= 0xff;
-            let _any = end_of(&changed);
+            let _any = Validity::of(&changed);
         }
     }
 }
