@@ -20,7 +20,8 @@ pub struct Limits {
     /// From the order to stop, connections are taken and answered for at least this long, so that a
     /// load balancer sees that the server is not ready any more. 0 s.
     pub drain_notice: Duration,
-    /// Longest time from the order to stop until connections are cut. 10 s.
+    /// Longest time from the order to stop until connections are cut. 8.5 s: an answer may take 8 s, and
+    /// the sender waits for 10 s.
     pub drain_timeout: Duration,
 }
 
@@ -33,7 +34,7 @@ impl Default for Limits {
             max_header_bytes: 64 * 1024,
             write_timeout: Duration::from_secs(30),
             drain_notice: Duration::ZERO,
-            drain_timeout: Duration::from_secs(10),
+            drain_timeout: Duration::from_millis(8500),
         }
     }
 }

@@ -41,6 +41,8 @@ impl Budget {
 pub(crate) struct Inflight {
     shared: Budget,
     alerts: Budget,
+    /// Holds of alerts.
+    alert_holds: AtomicU64,
 }
 
 impl Inflight {
@@ -48,6 +50,7 @@ impl Inflight {
         Arc::new(Self {
             shared: Budget::new(max_bytes),
             alerts: Budget::new(alert_reserve_bytes),
+            alert_holds: AtomicU64::new(0),
         })
     }
 
@@ -59,6 +62,9 @@ impl Inflight {
 
     /// A hold on nothing yet.
     pub(crate) fn hold(self: &Arc<Self>, source: SourceKind) -> Hold {
+        if source == SourceKind::Alert {
+            self.alert_holds.fetch_add(1, Relaxed);
+        }
         Hold {
             inflight: Arc::clone(self),
             source,
@@ -66,6 +72,11 @@ impl Inflight {
             alerts: 0,
             promised: 0,
         }
+    }
+
+    /// Alerts that hold something now.
+    pub(crate) fn alerts(&self) -> u64 {
+        self.alert_holds.load(Relaxed)
     }
 
     /// Bytes that are held now.
@@ -145,6 +156,9 @@ impl Drop for Hold {
     fn drop(&mut self) {
         self.inflight.shared.give_back(self.shared);
         self.inflight.alerts.give_back(self.alerts);
+        if self.source == SourceKind::Alert {
+            self.inflight.alert_holds.fetch_sub(1, Relaxed);
+        }
     }
 }
 
@@ -178,7 +192,10 @@ mod tests {
         let mut alert = inflight.hold(SourceKind::Alert);
         assert!(alert.promise(40) && alert.promise(40));
         assert_eq!((alert.alerts, alert.shared), (40, 40));
+        assert_eq!(inflight.alerts(), 1);
         alert.break_promise();
         assert_eq!((alert.bytes(), inflight.used()), (0, 0));
+        drop(alert);
+        assert_eq!(inflight.alerts(), 0);
     }
 }

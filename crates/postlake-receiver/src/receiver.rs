@@ -218,6 +218,11 @@ impl Receiver {
         self.inflight.used()
     }
 
+    /// Alerts in flight now: their requests are being read, or they wait to be durable.
+    pub fn alerts_in_flight(&self) -> u64 {
+        self.inflight.alerts()
+    }
+
     /// Takes no more batches, lands those that wait, and returns when that is done. Batches that the
     /// store does not take in a few tries are refused. May be called more than once.
     pub async fn close(&self) {

@@ -15,6 +15,7 @@ mod top;
 mod trigger;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use crate::cli::Command;
 use crate::exit::{Exit, Failure};
@@ -42,10 +43,36 @@ pub(crate) fn run(command: Command, sockets: &Sockets) -> Result<ExitCode, Failu
     }
 }
 
-fn block_on(future: impl Future<Output = Result<ExitCode, Failure>>) -> Result<ExitCode, Failure> {
-    tokio::runtime::Builder::new_multi_thread()
+/// How long a command that has its result waits for calls that hang, to a disk that has gone say.
+const LEFT_BEHIND: Duration = Duration::from_millis(200);
+
+fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|source| Failure::caused(Exit::Failure, "start the runtime", source))?
-        .block_on(future)
+        .map_err(|source| Failure::caused(Exit::Failure, "start the runtime", source))?;
+    let done = runtime.block_on(future);
+    runtime.shutdown_timeout(LEFT_BEHIND);
+    done
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_hangs_does_not_hold_up_the_end() {
+        let (let_go, held) = std::sync::mpsc::sync_channel::<()>(1);
+        let done = block_on(async {
+            let (begun, begins) = tokio::sync::oneshot::channel();
+            drop(tokio::task::spawn_blocking(move || {
+                begun.send(()).unwrap();
+                held.recv()
+            }));
+            begins.await.unwrap();
+            Ok("the result")
+        });
+        assert_eq!(done.unwrap(), "the result");
+        drop(let_go);
+    }
 }

@@ -12,8 +12,9 @@ use crate::role::server::{Drained, LastLoad, Server};
 use crate::sockets::Sockets;
 use crate::{banner, shutdown};
 
-/// A server that stops loads for at most this long: with the requests in flight, which take less than a
-/// second unless the store is slow, it ends within ten.
+/// How long after the order to stop a server loads what it has received. What waits is landed within a
+/// second more, a loader that does not notice is left behind after half a second, so that the process
+/// ends within ten seconds whatever hangs.
 const LAST_LOAD: Duration = Duration::from_secs(8);
 
 pub(crate) async fn run(arguments: ServeArgs, sockets: &Sockets) -> Result<ExitCode, Failure> {

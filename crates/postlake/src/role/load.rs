@@ -2,7 +2,7 @@
 //! in the way of an answer.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -34,9 +34,6 @@ const SPACE_INTERVAL: Duration = Duration::from_secs(1);
 /// A loader that ran this long is taken for a good one: the next pause is a short one again.
 const STEADY: Duration = Duration::from_secs(60);
 
-/// After the order to stop, passes go on for at most this long.
-const LAST_PASSES: Duration = Duration::from_secs(8);
-
 /// While there is a backlog, sinks get what is loaded at least this often.
 const DELIVER_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -46,10 +43,46 @@ const MEASURE_INTERVAL: Duration = Duration::from_secs(10);
 /// How often is looked whether the loader has ended.
 const END_INTERVAL: Duration = Duration::from_millis(10);
 
+/// How long a loader whose time is over may take to notice it. One that decodes does not look up.
+const GRACE: Duration = Duration::from_millis(500);
+
 /// A running loader.
 pub(crate) struct Loading {
     thread: JoinHandle<bool>,
-    stop: CancellationToken,
+    stop: Arc<Order>,
+}
+
+/// The order to stop, which leaves time until a moment for what is there.
+#[derive(Debug, Default)]
+struct Order {
+    given: CancellationToken,
+    until: OnceLock<Instant>,
+}
+
+impl Order {
+    fn give(&self, until: Instant) {
+        self.until.get_or_init(|| until);
+        self.given.cancel();
+    }
+
+    fn is_given(&self) -> bool {
+        self.given.is_cancelled()
+    }
+
+    async fn given(&self) {
+        self.given.cancelled().await;
+    }
+
+    /// Returns when the order is given and its time is over.
+    async fn over(&self) {
+        self.given().await;
+        tokio::time::sleep_until(self.until()).await;
+    }
+
+    /// Now, as long as it is not given.
+    fn until(&self) -> Instant {
+        self.until.get().copied().unwrap_or_else(Instant::now)
+    }
 }
 
 /// Starts passes. `hint` wakes the loader; it never carries what to load.
@@ -62,7 +95,7 @@ pub(crate) fn start(
     vitals: Arc<Vitals>,
 ) -> Result<Loading, Failure> {
     vitals.has_loader(settings.sinks.iter().map(|sink| sink.name.as_str()));
-    let stop = CancellationToken::new();
+    let stop = Arc::<Order>::default();
     let first = Work::new(settings, &hint, &stop, &vitals)?;
     let failed = |source| Failure::caused(Exit::Failure, "start the loader", source);
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -71,10 +104,16 @@ pub(crate) fn start(
         .enable_all()
         .build()
         .map_err(failed)?;
-    let (settings, token) = (settings.clone(), stop.clone());
+    let (settings, order) = (settings.clone(), Arc::clone(&stop));
     let thread = std::thread::Builder::new()
         .name("load".to_owned())
-        .spawn(move || keep_running(&runtime, &settings, &hint, &token, &vitals, first))
+        .spawn(move || {
+            let complete = keep_running(&runtime, &settings, &hint, &order, &vitals, first);
+            // Its threads end with the process. What a cut pass has left to them is not waited for, and
+            // a library would panic without its runtime.
+            std::mem::forget(runtime);
+            complete
+        })
         .map_err(failed)?;
     Ok(Loading { thread, stop })
 }
@@ -84,7 +123,7 @@ fn keep_running(
     runtime: &Runtime,
     settings: &Settings,
     hint: &Arc<Notify>,
-    stop: &CancellationToken,
+    stop: &Arc<Order>,
     vitals: &Arc<Vitals>,
     first: Work,
 ) -> bool {
@@ -106,10 +145,10 @@ fn keep_running(
             runtime.block_on(async {
                 tokio::select! {
                     () = tokio::time::sleep(pause) => {}
-                    () = stop.cancelled() => {}
+                    () = stop.given() => {}
                 }
             });
-            if stop.is_cancelled() {
+            if stop.is_given() {
                 return false;
             }
             pause = (pause * 2).min(BACK_OFF.1);
@@ -125,18 +164,22 @@ fn keep_running(
 }
 
 impl Loading {
-    /// Loads and delivers all that is there, for at most `limit`, then stops. True if everything was
-    /// loaded and delivered. What runs on at the end of the process is as safe as in a crash.
-    pub(crate) async fn drain(self, limit: Duration) -> bool {
-        self.stop.cancel();
+    /// Loads and delivers all that is there, until that moment at most, then stops. True if everything
+    /// was loaded and delivered. A pass is cut between two steps, and one that does not get there is
+    /// left behind: what is half done at the end of the process is as safe as in a crash.
+    pub(crate) async fn drain(self, until: Instant) -> bool {
+        self.stop.give(until);
         let ends = async {
             while !self.thread.is_finished() {
                 tokio::time::sleep(END_INTERVAL).await;
             }
         };
-        match tokio::time::timeout(limit, ends).await {
+        match tokio::time::timeout_at(until.max(Instant::now()) + GRACE, ends).await {
             Ok(()) => matches!(self.thread.join(), Ok(true)),
-            Err(_elapsed) => false,
+            Err(_elapsed) => {
+                tracing::warn!("the loader is left behind in the midst of a step");
+                false
+            }
         }
     }
 }
@@ -149,7 +192,7 @@ struct Work {
     interval: Duration,
     /// The data directory, if it is one, and how much of its disk is left alone.
     disk: Option<(PathBuf, DiskSettings)>,
-    stop: CancellationToken,
+    stop: Arc<Order>,
     vitals: Arc<Vitals>,
     /// The last round left something to load.
     unfinished: bool,
@@ -161,7 +204,7 @@ impl Work {
     fn new(
         settings: &Settings,
         hint: &Arc<Notify>,
-        stop: &CancellationToken,
+        stop: &Arc<Order>,
         vitals: &Arc<Vitals>,
     ) -> Result<Work, Failure> {
         Ok(Work {
@@ -174,7 +217,7 @@ impl Work {
                 .data
                 .directory()
                 .map(|directory| (directory.to_owned(), settings.disk)),
-            stop: stop.clone(),
+            stop: Arc::clone(stop),
             vitals: Arc::clone(vitals),
             unfinished: false,
             measured: None,
@@ -197,12 +240,12 @@ impl Work {
                     tracing::error!("loading failed and is tried again: {}", chain(&error));
                     self.pause(back_off).await;
                     back_off = (back_off * 2).min(BACK_OFF.1);
-                    if !self.stop.is_cancelled() {
+                    if !self.stop.is_given() {
                         continue;
                     }
                 }
             }
-            if self.stop.is_cancelled() {
+            if self.stop.is_given() {
                 return self.last_passes().await;
             }
             if !self.unfinished {
@@ -215,7 +258,7 @@ impl Work {
     /// would take it and leave half a file behind.
     async fn wait_for_space(&self) {
         let mut waits = false;
-        while !self.stop.is_cancelled() && self.lacks_space().await {
+        while !self.stop.is_given() && self.lacks_space().await {
             if !waits {
                 tracing::warn!("the disk is nearly full; nothing is loaded until there is space");
                 waits = true;
@@ -244,30 +287,31 @@ impl Work {
         tokio::select! {
             () = self.hint.notified() => {}
             () = tokio::time::sleep(POLL_INTERVAL) => {}
-            () = self.stop.cancelled() => return,
+            () = self.stop.given() => return,
         }
         tokio::select! {
             () = tokio::time::sleep_until(started + self.interval) => {}
-            () = self.stop.cancelled() => {}
+            () = self.stop.given() => {}
         }
     }
 
     async fn pause(&self, time: Duration) {
         tokio::select! {
             () = tokio::time::sleep(time) => {}
-            () = self.stop.cancelled() => {}
+            () = self.stop.given() => {}
         }
     }
 
-    /// A round of passes; cut off some time after the order to stop, which is as safe as a crash.
+    /// A round of passes; cut off when the time after the order to stop is over, which is as safe as a
+    /// crash.
     async fn load_or_stop(&mut self) -> Result<(), LoadError> {
-        let stop = self.stop.clone();
+        let stop = Arc::clone(&self.stop);
         tokio::select! {
             done = self.load_all() => done,
-            () = async {
-                stop.cancelled().await;
-                tokio::time::sleep(LAST_PASSES).await;
-            } => Ok(()),
+            () = stop.over() => {
+                self.unfinished = true;
+                Ok(())
+            }
         }
     }
 
@@ -282,7 +326,7 @@ impl Work {
                 break report;
             }
             // A long backlog must hold up neither the sinks nor the end.
-            if self.stop.is_cancelled() || started.elapsed() > DELIVER_INTERVAL {
+            if self.stop.is_given() || started.elapsed() > DELIVER_INTERVAL {
                 self.unfinished = true;
                 break report;
             }
@@ -338,18 +382,17 @@ impl Work {
 
     /// What is still there when the receiver has ended. True if all of it was loaded and delivered.
     async fn last_passes(&mut self) -> bool {
-        let until = Instant::now() + LAST_PASSES;
-        loop {
+        let until = self.stop.until();
+        while Instant::now() < until {
             match tokio::time::timeout_at(until, self.load_all()).await {
-                Ok(Ok(())) if self.unfinished && Instant::now() < until => {}
-                Ok(Ok(())) if self.unfinished => break,
+                Ok(Ok(())) if self.unfinished => {}
                 Ok(Ok(())) => return self.delivered_all(until).await,
-                Ok(Err(error)) if error.is_conflict() && Instant::now() < until => {}
+                Ok(Err(error)) if error.is_conflict() => {}
                 Ok(Err(error)) => {
                     tracing::error!("loading failed: {}", chain(&error));
                     return false;
                 }
-                Err(_) => break,
+                Err(_elapsed) => break,
             }
         }
         tracing::warn!("not everything was loaded; the next start goes on with it");

@@ -7,6 +7,7 @@ use postlake_listen::{Listener, Tally, Tls};
 use postlake_raw::{CreateOnly, LandCause, RawStore};
 use postlake_receiver::{Death, OnLanded, Receiver};
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::Ingesting;
@@ -131,8 +132,8 @@ impl Receiving {
         }
     }
 
-    /// Lets requests in flight end and lands what waits.
-    pub(crate) async fn drain(self) -> Received {
+    /// Lets requests in flight end and lands what waits, until that moment at most.
+    pub(crate) async fn drain(self, until: Instant) -> Received {
         self.receiver.begin_drain();
         self.stop.cancel();
         let mut faults = Vec::new();
@@ -141,12 +142,16 @@ impl Receiving {
             Ok(Err(error)) => faults.push(error.to_string()),
             Err(error) => faults.push(format!("the ingest listener ended badly: {error}")),
         }
-        self.receiver.close().await;
+        let closed = timeout_at(until, self.receiver.close()).await;
         let counters = self.receiver.counters();
-        if counters.alerts_given_up > 0 {
+        let mut alerts_lost = counters.alerts_given_up;
+        if closed.is_err() {
+            tracing::warn!("the store did not answer; what waited for it is left behind");
+            alerts_lost += self.receiver.alerts_in_flight();
+        }
+        if alerts_lost > 0 {
             faults.push(format!(
-                "{} alerts could not be landed and are lost",
-                counters.alerts_given_up
+                "{alerts_lost} alerts could not be landed and are lost"
             ));
         }
         Received { counters, faults }

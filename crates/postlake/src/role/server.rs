@@ -26,6 +26,13 @@ use crate::wire;
 const PREDECESSOR: Duration = Duration::from_secs(30);
 const LOCK_INTERVAL: Duration = Duration::from_millis(20);
 
+/// How long reading may go on, after the order to stop, when nothing is loaded any more.
+const PARTS: Duration = Duration::from_secs(8);
+
+/// Until so long after the other parts have ended, what waits may be landed: requests get their answer
+/// within 8 s, and connections half a second to take it.
+const LANDING: Duration = Duration::from_secs(1);
+
 /// A running server.
 pub(crate) struct Server {
     receiving: Option<Receiving>,
@@ -113,17 +120,18 @@ impl Server {
     }
 
     /// Takes no more, lands what it has, loads as much of it as `loading` allows, and ends the read
-    /// process.
+    /// process. Every part has its end, counted from now: what is slow with one is missing to the next.
     pub(crate) async fn drain(self, loading: LastLoad) -> Drained {
+        let until = Instant::now() + loading.limit();
         let mut faults = Vec::new();
         if let Some(receiving) = self.receiving {
-            let received = receiving.drain().await;
+            let received = receiving.drain(until + LANDING).await;
             tracing::info!(counters = ?received.counters, "received");
             faults = received.faults;
         }
         let loads = async {
             match (self.loading, loading) {
-                (Some(running), LastLoad::Within(limit)) => running.drain(limit).await,
+                (Some(running), LastLoad::Within(_)) => running.drain(until).await,
                 // The next process takes the place of this one, threads and all.
                 (Some(_), LastLoad::None) => false,
                 (None, _) => true,
@@ -131,7 +139,7 @@ impl Server {
         };
         let reads = async {
             if let Some(reading) = self.reading {
-                reading.stop().await;
+                reading.stop(until).await;
             }
         };
         let (loaded, ()) = tokio::join!(loads, reads);
@@ -142,10 +150,20 @@ impl Server {
 /// Whether a server that stops still loads what it has received.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum LastLoad {
-    /// All that can be loaded in this time.
+    /// All that can be loaded in this time from the order to stop.
     Within(Duration),
     /// The next process does it.
     None,
+}
+
+impl LastLoad {
+    /// How long the parts of the server may take.
+    fn limit(self) -> Duration {
+        match self {
+            LastLoad::Within(limit) => limit,
+            LastLoad::None => PARTS,
+        }
+    }
 }
 
 /// How a drain ended.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::ReadNotes;
@@ -70,11 +70,16 @@ pub(crate) fn start(
 }
 
 impl Supervised {
-    /// Ends the process: asked first, killed if it does not end.
-    pub(crate) async fn stop(self) {
+    /// Ends the process: asked first, killed if it has not ended then.
+    pub(crate) async fn stop(mut self, until: Instant) {
         self.stop.cancel();
-        if let Err(error) = self.task.await {
-            tracing::error!("the supervisor of the read process ended badly: {error}");
+        match timeout_at(until, &mut self.task).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::error!("the supervisor of the read process ended badly: {error}");
+            }
+            // The process is killed with its supervisor.
+            Err(_elapsed) => self.task.abort(),
         }
     }
 }

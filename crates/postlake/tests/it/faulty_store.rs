@@ -7,14 +7,15 @@ use postlake_sparkpost::Request;
 use postlake_testkit::faulty_s3::{CredentialFault, Faults, FaultyS3};
 use postlake_testkit::http::{self, Answer};
 use postlake_testkit::{Place, Server, until};
+use rustix::process::Signal;
 
 use crate::PROGRAM;
 
 /// The sender gives up after this.
 const SENDERS_PATIENCE: Duration = Duration::from_secs(10);
 
-fn serve(place: &Place, s3: &FaultyS3) -> Server {
-    let mut command = place.command(&["serve", "--role", "receive"]);
+fn serve(place: &Place, s3: &FaultyS3, roles: &str) -> Server {
+    let mut command = place.command(&["serve", "--role", roles]);
     command
         .args(["--ingest-listen", "127.0.0.1:0"])
         .args(["--admin-listen", "127.0.0.1:0"])
@@ -51,7 +52,7 @@ fn landed(s3: &FaultyS3, source: SourceKind) -> Vec<Vec<u8>> {
 fn check_outlives(faults: Faults) {
     let s3 = FaultyS3::start(1);
     let place = Place::local(PROGRAM);
-    let server = serve(&place, &s3);
+    let server = serve(&place, &s3, "receive");
     assert_eq!(post(&server, "/webhooks/events", b"[1]").status, 200);
 
     s3.set(faults.clone());
@@ -90,4 +91,35 @@ fn s3_with_expired_credentials_is_503_in_time_and_everything_goes_on_by_itself()
         credentials: Some(CredentialFault::Expired),
         ..Faults::default()
     });
+}
+
+/// Request, landing and loader all hang when the order to stop comes. One after the other they would
+/// take longer than anybody waits for the end of a process.
+#[test]
+fn a_drain_has_one_end_for_all_its_parts() {
+    let s3 = FaultyS3::start(1);
+    let place = Place::local(PROGRAM);
+    let server = serve(&place, &s3, "receive,load");
+    assert_eq!(post(&server, "/webhooks/events", b"[1]").status, 200);
+    s3.set(Faults::silent());
+    let address = server.ingest();
+    let waiting = std::thread::spawn(move || {
+        http::exchange(address, "POST", "/webhooks/events", &[], b"[2]").unwrap()
+    });
+    until("the request waits", || {
+        let status = http::get(server.admin(), "/api/v1/status").ok()?.json();
+        (status["ingest"]["inflight_bytes"].as_u64()? > 0).then_some(())
+    });
+    server.signal(Signal::TERM);
+    let asked = Instant::now();
+    until("it says that it is not ready", || {
+        (http::get(address, "/readyz").ok()?.status == 503).then_some(())
+    });
+    assert_eq!(http::get(address, "/livez").unwrap().status, 200);
+    let ended = server.wait();
+    let took = asked.elapsed();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_eq!(waiting.join().unwrap().status, 503);
+    // The promise is 10 s; what is beyond is the machine's, which may be busy.
+    assert!(took < Duration::from_secs(13), "{took:?}");
 }

@@ -20,8 +20,9 @@ const MOMENTS: std::ops::Range<u64> = 5..500;
 /// Kills of servers on the same data, one after the other.
 const KILLS_OF_A_PLACE: u64 = 25;
 
-/// How long a drain may take where the machine is not busy; longer ones are counted.
+/// How long a drain may take; longer ones are counted. What is beyond the second is no machine's delay.
 const DRAIN: Duration = Duration::from_secs(10);
+const DRAIN_ON_A_BUSY_MACHINE: Duration = Duration::from_secs(14);
 
 /// Calls that are hit while a server starts after a kill.
 const RECOVERY_CALLS: &[&str] = &[
@@ -85,6 +86,11 @@ pub(crate) fn drains(rig: &Rig, row: &mut Row) {
         slowest = slowest.max(took);
         row.expect(outcome.code == Some(0), &part, "the exit code is not 0");
         late += u64::from(took > DRAIN);
+        row.expect(
+            took < DRAIN_ON_A_BUSY_MACHINE,
+            &part,
+            "it does not end in time",
+        );
         row.expect(
             answers.as_promised(),
             &part,
