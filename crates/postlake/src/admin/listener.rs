@@ -9,14 +9,19 @@ use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use postlake_listen::Limits;
 use postlake_serve::HostPolicy;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use crate::admin::metrics;
 use crate::admin::vitals::Vitals;
 use crate::exit::{Exit, Failure};
+
+/// Most connections at a time; idle ones make room.
+const MAX_CONNECTIONS: usize = 64;
 
 /// An open admin listener. Dropping it closes it.
 #[derive(Debug)]
@@ -40,13 +45,27 @@ pub(crate) fn start(listener: TcpListener, vitals: Arc<Vitals>) -> Result<Admin,
         let doing = "read the address of the admin listener";
         Failure::caused(Exit::Unavailable, doing, source)
     })?;
-    let router = router(address, vitals);
+    let served = postlake_listen::serve(
+        listener.into(),
+        router(address, vitals),
+        limits(),
+        CancellationToken::new(),
+    );
     let task = tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, router).await {
+        // Nobody asks it to drain.
+        if let Err(error) = served.await {
             tracing::error!("the admin listener ended: {error}");
         }
     });
     Ok(Admin { task, address })
+}
+
+/// Scrapers and people of one machine: no program of it may take the descriptors that webhooks need.
+fn limits() -> Limits {
+    Limits {
+        max_connections: MAX_CONNECTIONS,
+        ..Limits::default()
+    }
 }
 
 /// A page on another site must neither read this nor make a browser ask: the layer checks the name in

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 
 use postlake_testkit::http::{self, Answer};
@@ -154,6 +156,30 @@ fn the_admin_listener_answers_to_its_own_names_and_to_no_other_site() {
     assert_eq!(http::get(server.ingest(), "/metrics").unwrap().status, 404);
     let posted = ask("POST", "/webhooks/events", &[("host", "localhost")]);
     assert_eq!(posted.status, 404);
+    server.stop();
+}
+
+/// Its limits are those of the other listeners: silence is cut after 10 s, and there are 64 places, for
+/// which idle connections make room.
+#[test]
+fn connections_to_the_admin_listener_are_few_and_end() {
+    const PLACES: usize = 64;
+    let place = Place::local(PROGRAM);
+    let server = place.serve(&["--role", "receive"]);
+    let connect = || {
+        let mut stream = TcpStream::connect(server.admin()).unwrap();
+        stream.write_all(b"GET /metrics HT").unwrap();
+        stream
+    };
+    let silent: Vec<_> = (0..PLACES).map(|_| connect()).collect();
+    assert_eq!(get(&server, "/livez").status, 200);
+    let ended = |mut stream: &TcpStream| {
+        stream.set_nonblocking(true).unwrap();
+        !matches!(stream.read(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock)
+    };
+    assert!(silent.iter().any(ended), "none made room");
+    let late = connect();
+    until("silence is cut", || ended(&late).then_some(()));
     server.stop();
 }
 
