@@ -113,11 +113,24 @@ impl Strace {
         for injection in injections {
             traced.args(["-e", &injection.expression()]);
         }
+        traced.arg("-o").arg(log);
+        Self::pass_on(command, traced)
+    }
+
+    /// `command` as it is when the runtime cannot wake itself: each thread's writes to its event
+    /// descriptor fail from the `nth` on.
+    pub fn without_wakes(&self, command: &Command, nth: usize) -> Command {
+        let mut traced = Command::new(&self.program);
+        let inject = format!("inject=write:error=ENOSPC:when={nth}+");
         traced
-            .arg("-o")
-            .arg(log)
-            .arg(command.get_program())
-            .args(command.get_args());
+            .args(["-f", "-qqq", "--seccomp-bpf", "-o", "/dev/null"])
+            .args(["-e", "trace=write", "-e", "signal=none", "-e", &inject])
+            .args(["-P", "anon_inode:[eventfd]"]);
+        Self::pass_on(command, traced)
+    }
+
+    fn pass_on(command: &Command, mut traced: Command) -> Command {
+        traced.arg(command.get_program()).args(command.get_args());
         for (name, value) in command.get_envs() {
             match value {
                 Some(value) => traced.env(name, value),

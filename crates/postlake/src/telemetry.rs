@@ -22,6 +22,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::cli::LogFormat;
+use crate::exit::{Exit, Failure};
 use line::Line;
 use repeats::Repeats;
 
@@ -131,16 +132,45 @@ fn with_traces(subscriber: impl Subscriber + Send + Sync + 'static) -> Telemetry
 }
 
 /// A panic is a line like any other. Its message is told when it is a literal: others may hold values.
+/// One of the runtime itself ends the process, which would go on without being woken any more.
 fn tell_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let message = panic.payload().downcast_ref::<&'static str>();
         let place = panic.location().map(ToString::to_string);
+        let place = place.unwrap_or_default();
         tracing::error!(
-            place = place.unwrap_or_default(),
+            place,
             reason = message.copied().unwrap_or("not told, it may hold data"),
             "a part of the program panicked"
         );
+        if is_of_the_runtime(&place) {
+            end_at_once();
+        }
     }));
+}
+
+/// Whether that is where the runtime waits, wakes and hands out work.
+fn is_of_the_runtime(place: &str) -> bool {
+    let mut parts = place.split("/src/runtime/");
+    let library = parts.next().and_then(|path| path.rsplit('/').next());
+    let part = parts.next().unwrap_or_default();
+    library.is_some_and(|name| name == "tokio" || name.starts_with("tokio-"))
+        && ["io/", "driver", "park", "scheduler/"]
+            .iter()
+            .any(|broken| part.starts_with(broken))
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "nothing can be drained without a runtime; what was answered 200 is durable"
+)]
+fn end_at_once() -> ! {
+    let ends = Failure::new(
+        Exit::Failure,
+        "the runtime of this process has failed and it cannot go on; start it again",
+    );
+    let _code = ends.report();
+    std::process::exit(Exit::Failure as i32)
 }
 
 struct Log {
@@ -177,5 +207,30 @@ impl<S: Subscriber> Layer<S> for Log {
         };
         // Nobody is left to tell when stderr is closed.
         drop(io::stderr().write_all(text.as_bytes()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_of_the_runtime_are_known() {
+        let cargo = "/root/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f";
+        for place in [
+            format!("{cargo}/tokio-1.54.1/src/runtime/io/driver.rs:279:27"),
+            "vendor/tokio/src/runtime/scheduler/multi_thread/worker.rs:1:1".to_owned(),
+        ] {
+            assert!(is_of_the_runtime(&place), "{place}");
+        }
+        for place in [
+            "",
+            "crates/postlake/src/runtime/io/driver.rs:1:1",
+            &format!("{cargo}/tokio-1.54.1/src/sync/mpsc/chan.rs:1:1"),
+            &format!("{cargo}/tokio-1.54.1/src/runtime/task/core.rs:1:1"),
+            &format!("{cargo}/buoyant_kernel_engine-0.28.0/src/executor.rs:283:22"),
+        ] {
+            assert!(!is_of_the_runtime(place), "{place}");
+        }
     }
 }

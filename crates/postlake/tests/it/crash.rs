@@ -1,10 +1,11 @@
 //! `kill -9` at any moment, then `serve` again: everything that was answered 200 is in the lake and in
-//! the CSV files once, and nothing else is.
+//! the CSV files once, and nothing else is. And the one fault inside that nothing can go on with.
 
 use std::process::Command;
 
 use postlake_testkit::seed::{dice, seed};
-use postlake_testkit::{ClientLedger, Place, Server, Target, oracle, play};
+use postlake_testkit::strace::Strace;
+use postlake_testkit::{ClientLedger, Place, Running, Server, Target, oracle, play};
 use rand::RngExt as _;
 
 use crate::PROGRAM;
@@ -49,4 +50,23 @@ fn a_killed_server_has_lost_and_doubled_nothing() {
         ledger.answers()
     );
     assert!(found.events > 0 && ledger.answers() > 0);
+}
+
+/// Parts of the program that sleep would not be woken any more: it would hang for ever, and no supervisor
+/// would know.
+#[test]
+fn a_runtime_that_cannot_be_woken_ends_the_process() {
+    let Some(strace) = Strace::find() else {
+        return;
+    };
+    for first in [1, 2] {
+        let place = Place::local(PROGRAM);
+        let mut served = place.command_here(&["serve", "--role", "receive,load"]);
+        served.args(["--ingest-listen", "127.0.0.1:0"]);
+        let mut traced = strace.without_wakes(&served, first);
+        let ended = Running::start(&mut traced).wait();
+        assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+        let sentence = "the runtime of this process has failed";
+        assert!(ended.stderr.contains(sentence), "{}", ended.stderr);
+    }
 }
