@@ -119,6 +119,9 @@ pub(super) fn trigger_arguments(auth: &AuthKeys) -> String {
         SecretSource::Variable(variable) => {
             format!(" --auth {kind}{name} (with {variable} as POSTLAKE_TRIGGER_SECRET)")
         }
+        SecretSource::Credential(credential) => {
+            format!(" --auth {kind}{name} --auth-file <the original of {credential}>")
+        }
     };
     let name = |name: &str| format!(" --auth-name {name}");
     let basic = auth.basic.iter().find_map(|login| {

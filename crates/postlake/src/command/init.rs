@@ -119,10 +119,17 @@ fn instructions(arguments: &InitArgs, directory: &Path) -> Vec<String> {
 
 fn next_steps(arguments: &InitArgs, directory: &Path) -> Vec<String> {
     if arguments.systemd {
-        return vec![
-            "then, with deploy/systemd/postlake.service in /etc/systemd/system:".to_owned(),
-            "  systemctl daemon-reload && systemctl enable --now postlake".to_owned(),
+        let mut lines = vec![
+            "then, with deploy/systemd/postlake.service in /etc/systemd/system and in it"
+                .to_owned(),
         ];
+        let names = secrets(&arguments.auth).into_iter();
+        lines.extend(names.map(|name| {
+            let file = directory.join(name);
+            format!("  LoadCredential={name}:{}", file.display())
+        }));
+        lines.push("  systemctl daemon-reload && systemctl enable --now postlake".to_owned());
+        return lines;
     }
     let mut lines = vec![
         "then, where the configuration lies:".to_owned(),

@@ -1,7 +1,7 @@
 //! `[ingest.auth]`: which credentials there are, and where their secrets lie.
 //!
-//! The configuration names secrets, it never holds them: each is in a file or in a variable. They are
-//! read by the process that takes webhooks, and by `check`. No fault of a value here repeats the value:
+//! The configuration names secrets, it never holds them: each is in a file, in a variable, or handed over
+//! by systemd. They are read by the process that takes webhooks, and by `check`. No fault of a value here repeats the value:
 //! somebody may have put a secret where a name belongs.
 
 use std::path::Path;
@@ -14,18 +14,20 @@ use postlake_receiver::{
 };
 
 use super::faults::Faults;
-use super::secret_source::SecretSource;
+use super::secret_source::{CREDENTIALS_DIRECTORY, SecretSource};
 use super::{duration, networks};
 
 const KEY: &str = "ingest.auth";
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 14] = [
     "basic",
     "oauth2",
     "headers",
     "webhook_token_files",
     "webhook_token_envs",
+    "webhook_token_credentials",
     "alert_secret_files",
     "alert_secret_envs",
+    "alert_secret_credentials",
     "token_lifetime",
     "token_audience",
     "allow_addresses",
@@ -85,10 +87,11 @@ impl AuthKeys {
         files.filter_map(SecretSource::readable_by_others).collect()
     }
 
-    /// The variables that hold secrets.
+    /// The variables that hold secrets, or lead to them.
     pub(crate) fn variables(&self) -> impl Iterator<Item = &str> {
         self.sources().filter_map(|source| match source {
             SecretSource::Variable(name) => Some(name.as_str()),
+            SecretSource::Credential(_) => Some(CREDENTIALS_DIRECTORY),
             SecretSource::File(_) => None,
         })
     }
@@ -223,7 +226,8 @@ impl Reader<'_> {
             if matches!(key.as_str(), "password" | "client_secret" | "value") {
                 let message = format!(
                     "secrets are not written into the configuration: put it into a file and name \
-                     that with {key}_file, or a variable with {key}_env"
+                     that with {key}_file, or a variable with {key}_env, or what systemd hands over with \
+                     {key}_credential"
                 );
                 self.faults.add(&full, message);
             } else {
@@ -295,15 +299,17 @@ impl Reader<'_> {
         found
     }
 
-    /// `<name>_file` or `<name>_env`, and not both.
+    /// One of `<name>_file`, `<name>_env` and `<name>_credential`.
     fn secret(&mut self, place: &str, table: &Dict, name: &str) -> Option<SecretSource> {
         let file = self.text(place, table, &format!("{name}_file"));
         let variable = self.text(place, table, &format!("{name}_env"));
-        match (file, variable) {
-            (Some(file), None) => Some(SecretSource::File(self.folder.join(file))),
-            (None, Some(variable)) => Some(SecretSource::Variable(variable)),
+        let credential = self.text(place, table, &format!("{name}_credential"));
+        match (file, variable, credential) {
+            (Some(file), None, None) => Some(SecretSource::File(self.folder.join(file))),
+            (None, Some(variable), None) => Some(SecretSource::Variable(variable)),
+            (None, None, Some(credential)) => Some(SecretSource::Credential(credential)),
             _ => {
-                let message = format!("needs either {name}_file or {name}_env");
+                let message = format!("needs one of {name}_file, {name}_env and {name}_credential");
                 self.faults.add(place, message);
                 None
             }
@@ -313,11 +319,13 @@ impl Reader<'_> {
     fn sources(&mut self, section: &Dict, name: &str) -> Vec<SecretSource> {
         let files = self.texts(section, &format!("{name}_files"));
         let variables = self.texts(section, &format!("{name}_envs"));
+        let credentials = self.texts(section, &format!("{name}_credentials"));
         let files = files
             .into_iter()
             .map(|file| SecretSource::File(self.folder.join(file)));
         files
             .chain(variables.into_iter().map(SecretSource::Variable))
+            .chain(credentials.into_iter().map(SecretSource::Credential))
             .collect()
     }
 
@@ -329,6 +337,7 @@ impl Reader<'_> {
                 "username",
                 "password_file",
                 "password_env",
+                "password_credential",
                 "empty_password",
             ],
         );
@@ -357,7 +366,12 @@ impl Reader<'_> {
         self.only_known(
             place,
             table,
-            &["client_id", "client_secret_file", "client_secret_env"],
+            &[
+                "client_id",
+                "client_secret_file",
+                "client_secret_env",
+                "client_secret_credential",
+            ],
         );
         let name = self.name(place, table, "client_id");
         let secret = self.secret(place, table, "client_secret")?;
@@ -368,7 +382,8 @@ impl Reader<'_> {
     }
 
     fn header(&mut self, place: &str, table: &Dict) -> Option<NamedSecret> {
-        self.only_known(place, table, &["name", "value_file", "value_env"]);
+        let known = ["name", "value_file", "value_env", "value_credential"];
+        self.only_known(place, table, &known);
         let name = self.name(place, table, "name");
         let secret = self.secret(place, table, "value")?;
         Some(NamedSecret {
@@ -399,5 +414,6 @@ impl Reader<'_> {
 }
 
 fn has_password(table: &Dict) -> bool {
-    table.contains_key("password_file") || table.contains_key("password_env")
+    let keys = ["password_file", "password_env", "password_credential"];
+    keys.iter().any(|key| table.contains_key(*key))
 }

@@ -7,6 +7,7 @@ use figment::value::{Num, Value};
 use serde::Serialize;
 
 use super::faults::{is_from_environment, leaves, variable};
+use super::secret_source::credential;
 use super::{DEFAULT_FILE, Flags, Settings, folder, sources};
 use crate::exit::Failure;
 
@@ -15,7 +16,15 @@ const SECRET_WORDS: [&str; 5] = ["password", "secret", "token", "value", "key"];
 /// What stands for a secret.
 const NOT_SHOWN: &str = "(not shown)";
 /// Ends of keys that have such a word and hold something else.
-const HARMLESS: [&str; 5] = ["_env", "_envs", "_lifetime", "_audience", "empty_password"];
+const HARMLESS: [&str; 7] = [
+    "_env",
+    "_envs",
+    "_credential",
+    "_credentials",
+    "_lifetime",
+    "_audience",
+    "empty_password",
+];
 
 /// A key, what is in force for it, and where that comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -79,17 +88,20 @@ fn is_secret_name(key: &str, leaves: &[(String, Value)]) -> bool {
     beside.is_some_and(|(_, value)| value.to_bool() == Some(true))
 }
 
-/// Every file that the configuration names, with its key.
+/// Every file that the configuration names, with its key; credentials of systemd where they are.
 ///
 /// # Errors
 /// When the file that was named does not exist.
 pub(crate) fn named_files(flags: &Flags) -> Result<Vec<(String, PathBuf)>, Failure> {
     let figment = sources(flags)?;
-    let files = leaves(&figment)
+    let path = |key: &str, value: &Value| match last_name(key) {
+        name if names_file(name) => Some(folder(flags).join(value.as_str()?)),
+        name if names_credential(name) => credential(value.as_str()?).ok(),
+        _ => None,
+    };
+    Ok(leaves(&figment)
         .into_iter()
-        .filter(|(key, _)| names_file(last_name(key)));
-    Ok(files
-        .filter_map(|(key, value)| Some((key, folder(flags).join(value.as_str()?))))
+        .filter_map(|(key, value)| path(&key, &value).map(|path| (key, path)))
         .collect())
 }
 
@@ -103,6 +115,10 @@ fn last_name(key: &str) -> &str {
 
 fn names_file(name: &str) -> bool {
     name.ends_with("_file") || name.ends_with("_files")
+}
+
+fn names_credential(name: &str) -> bool {
+    name.ends_with("_credential") || name.ends_with("_credentials")
 }
 
 struct Origin<'a> {
@@ -280,6 +296,7 @@ mod tests {
                 "legacy.secret",
             ),
             ("ingest.auth.headers.0.value", "s3cret", "(not shown)"),
+            ("ingest.auth.headers.0.value_credential", "key", "key"),
             ("ingest.auth.basic.0.username", "sparkpost", "sparkpost"),
             (
                 "sinks.0.url",

@@ -11,11 +11,15 @@ use postlake_receiver::{Secret, SecretFault};
 /// No secret is longer, and a file that is has been named by mistake.
 const MAX_FILE_BYTES: u64 = 4096;
 
-/// A file or a variable.
+/// Set by systemd for a unit with `LoadCredential`: the folder that holds what is named there.
+pub(crate) const CREDENTIALS_DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
+
+/// A file, a variable, or a file that systemd hands to the service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SecretSource {
     File(PathBuf),
     Variable(String),
+    Credential(String),
 }
 
 impl SecretSource {
@@ -43,6 +47,7 @@ impl SecretSource {
                 Err(std::env::VarError::NotPresent) => Err(format!("{self} is not set")),
                 Err(std::env::VarError::NotUnicode(_)) => Err(format!("{self} is not text")),
             },
+            SecretSource::Credential(name) => file_text(&credential(name)?),
         }
     }
 
@@ -63,7 +68,28 @@ impl fmt::Display for SecretSource {
         match self {
             SecretSource::File(path) => write!(formatter, "the file {}", path.display()),
             SecretSource::Variable(name) => write!(formatter, "the variable {name}"),
+            SecretSource::Credential(name) => write!(formatter, "the credential {name}"),
         }
+    }
+}
+
+/// Where systemd puts what the unit calls so.
+///
+/// # Errors
+/// When that is no such name, or not started by systemd, in words.
+pub(super) fn credential(name: &str) -> Result<PathBuf, String> {
+    // One part of a path, that leads nowhere else.
+    if name.is_empty() || name.contains('/') || name == "." || name == ".." {
+        return Err(
+            "a credential has the name that LoadCredential= gives it, without a path".to_owned(),
+        );
+    }
+    match std::env::var_os(CREDENTIALS_DIRECTORY) {
+        Some(folder) => Ok(Path::new(&folder).join(name)),
+        None => Err(format!(
+            "the credential {name} cannot be read: {CREDENTIALS_DIRECTORY} is not set, as systemd does for a \
+             unit with LoadCredential=; to try by hand, name the folder of the secrets by it"
+        )),
     }
 }
 

@@ -459,6 +459,7 @@ oauth2 = [{ client_id = "g", client_secret_file = "absent.secret" }, "canary"]
 headers = [{ name = "User-Agent", value_file = "header.secret" }, { name = "X-A", value_file = "space.secret", value_env = "B" }]
 webhook_token_files = "canary"
 webhook_token_envs = ["ABSENT_VARIABLE"]
+alert_secret_credentials = ["../canary", "given.secret"]
 alert_secret_files = ["path.secret", "uniform.secret"]
 token_lifetime = "2 years"
 allow_addresses = ["here"]
@@ -477,9 +478,11 @@ allow_unresolved = "perhaps"
         "ingest.auth.oauth2.0: the file absent.secret cannot be read",
         "ingest.auth.oauth2.1: must be a table",
         "ingest.auth.headers.0: `User-Agent` has a meaning of its own",
-        "ingest.auth.headers.1: needs either value_file or value_env",
+        "ingest.auth.headers.1: needs one of value_file, value_env and value_credential",
         "ingest.auth.webhook_token_files: must be a list",
         "the variable ABSENT_VARIABLE is not set",
+        "ingest.auth.alert_secret_files.2: a credential has the name that LoadCredential= gives it",
+        "the credential given.secret cannot be read: CREDENTIALS_DIRECTORY is not set",
         "ingest.auth.alert_secret_files.0: the file path.secret has characters other than",
         "ingest.auth.alert_secret_files.1: the file uniform.secret has fewer than 8 different",
         "ingest.auth.token_lifetime: ",

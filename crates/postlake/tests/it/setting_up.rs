@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
 use postlake_testkit::{Outcome, Place, Running, Server};
 use serde_json::Value;
@@ -104,6 +105,65 @@ fn what_init_writes_is_right_and_lets_in_who_shows_the_secret() {
         let without = run(&place, &["trigger", &url]);
         assert_eq!(without.code, Some(69));
         assert!(without.text().contains("401"), "{}", without.text());
+        server.stop();
+    }
+}
+
+/// The secrets are where systemd would put them, and the configuration names no folder.
+#[test]
+fn what_init_writes_for_systemd_takes_its_secrets_from_there() {
+    let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/systemd/postlake.service");
+    let unit = fs::read_to_string(unit).unwrap();
+    for auth in ["basic", "oauth2", "header"] {
+        let place = Place::local(PROGRAM);
+        let made = run(&place, &["init", "etc", "--systemd", "--auth", auth]);
+        let etc = place.home().join("etc");
+        let lines = made.success().text();
+        let lines = lines
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("LoadCredential="));
+        let given = place.home().join("given");
+        fs::create_dir(&given).unwrap();
+        let mut secret = None;
+        for line in lines {
+            let (name, original) = line.split_once(':').unwrap();
+            fs::rename(original, given.join(name)).unwrap();
+            let line = format!("LoadCredential={name}:/etc/postlake/{name}");
+            assert!(unit.contains(&line), "{line}");
+            secret = secret.or_else(|| Some(given.join(name)));
+        }
+        let command = |words: &[&str]| {
+            let mut command = place.command(words);
+            command.args(["--data", place.url(), "--config"]);
+            command.arg(etc.join("postlake.toml"));
+            command
+        };
+        let given_to = |words: &[&str]| {
+            let mut command = command(words);
+            command.env("CREDENTIALS_DIRECTORY", &given);
+            command
+        };
+        let checked = Running::start(&mut command(&["check"])).wait();
+        assert_eq!(checked.code, Some(78), "{}", checked.stderr);
+        assert!(checked.stderr.contains("CREDENTIALS_DIRECTORY is not set"));
+        Running::start(&mut given_to(&["check"])).wait().success();
+        let doctor = Running::start(&mut given_to(&["doctor", "--json"])).wait();
+        let files = findings(&doctor.text(), "secret file");
+        assert!(files.len() == 2 && files.iter().all(|file| file["level"] == "ok"));
+
+        let receive = ["serve", "--role", "receive", "--ingest-listen=127.0.0.1:0"];
+        let server = Server::start(&mut given_to(&receive));
+        let url = format!("http://{}", server.ingest());
+        let (kind, name) = match auth {
+            "basic" => ("basic", "sparkpost"),
+            "oauth2" => ("oauth2", "postlake"),
+            _ => ("header", "X-Postlake-Key"),
+        };
+        let who = ["trigger", &url, "--auth", kind, "--auth-name", name];
+        let secret = secret.unwrap();
+        let file = ["--auth-file", secret.to_str().unwrap()];
+        run(&place, &[&who[..], &file].concat()).success();
+        assert_eq!(run(&place, &["trigger", &url]).code, Some(69));
         server.stop();
     }
 }

@@ -17,27 +17,26 @@ impl InitAuth {
         }
     }
 
-    /// Its line under `[ingest.auth]`.
-    fn line(self, folder: &str) -> String {
-        let file = format!("{folder}{}", self.file());
+    /// Its line under `[ingest.auth]`; `place` is how the secret is named, by file or by credential.
+    fn line(self, place: &str) -> String {
+        let file = self.file();
         match self {
             InitAuth::Basic => {
-                format!("basic = [{{ username = \"{USERNAME}\", password_file = \"{file}\" }}]")
+                format!("basic = [{{ username = \"{USERNAME}\", password_{place} = \"{file}\" }}]")
             }
             InitAuth::Oauth2 => {
                 format!(
-                    "oauth2 = [{{ client_id = \"{CLIENT_ID}\", client_secret_file = \"{file}\" }}]"
+                    "oauth2 = [{{ client_id = \"{CLIENT_ID}\", client_secret_{place} = \"{file}\" }}]"
                 )
             }
             InitAuth::Header => {
-                format!("headers = [{{ name = \"{HEADER}\", value_file = \"{file}\" }}]")
+                format!("headers = [{{ name = \"{HEADER}\", value_{place} = \"{file}\" }}]")
             }
         }
     }
 }
 
-/// Where systemd puts what the unit has as `LoadCredential` and `StateDirectory`.
-const CREDENTIALS_DIRECTORY: &str = "/run/credentials/postlake.service/";
+/// Where systemd puts what the unit has as `StateDirectory`.
 const STATE_DIRECTORY: &str = "/var/lib/postlake";
 
 const STORE: &str = "\
@@ -100,20 +99,18 @@ type = \"csv\"
 
 /// The whole file.
 pub(super) fn config(arguments: &InitArgs) -> String {
-    let (data, folder) = match arguments.systemd {
-        true => (STATE_DIRECTORY, CREDENTIALS_DIRECTORY),
-        false => ("./postlake-data", ""),
+    let (data, place) = match arguments.systemd {
+        true => (STATE_DIRECTORY, "credential"),
+        false => ("./postlake-data", "file"),
     };
     let url = toml_text(arguments.data.as_deref().unwrap_or(data));
     let mut text = format!("{STORE}url = {url}\n{INGEST}");
     for auth in &arguments.auth {
-        text.push_str(&auth.line(folder));
+        text.push_str(&auth.line(place));
         text.push('\n');
     }
     text.push_str(ALERTS);
-    text.push_str(&format!(
-        "alert_secret_files = [\"{folder}{ALERT_FILE}\"]\n"
-    ));
+    text.push_str(&format!("alert_secret_{place}s = [\"{ALERT_FILE}\"]\n"));
     text.push_str(REST);
     text
 }
