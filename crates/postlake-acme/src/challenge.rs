@@ -6,11 +6,11 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 /// A certificate for one challenge and its key.
 #[derive(Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// In DER.
-    pub certificate: CertificateDer<'static>,
+    pub(crate) certificate: CertificateDer<'static>,
     /// Of this challenge alone.
-    pub key: PrivateKeyDer<'static>,
+    pub(crate) key: PrivateKeyDer<'static>,
 }
 
 /// A key or a certificate could not be made.
@@ -25,7 +25,7 @@ pub struct CannotMake {
 ///
 /// # Errors
 /// When the name can stand in no certificate.
-pub fn answer(name: &str, digest: &[u8]) -> Result<Answer, CannotMake> {
+pub(crate) fn answer(name: &str, digest: &[u8]) -> Result<Answer, CannotMake> {
     let make = || {
         let mut params = CertificateParams::new([name.to_owned()])?;
         params.distinguished_name = DistinguishedName::new();
@@ -67,6 +67,14 @@ mod tests {
             Err(webpki::Error::UnsupportedCriticalExtension)
         ));
         assert!(has(b"\x82\x11hooks.example.com"));
+    }
+
+    #[test]
+    fn the_listener_takes_it() {
+        let tls = postlake_listen::Tls::handed_in(std::sync::Arc::new(|| 0)).unwrap();
+        let answer = answer("hooks.example.com", &[7; 32]).unwrap();
+        let standing = tls.answer_challenge("hooks.example.com", answer.certificate, answer.key);
+        assert!(standing.is_ok());
     }
 
     #[test]

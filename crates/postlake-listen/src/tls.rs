@@ -18,6 +18,7 @@ use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs;
 use rustls::server::ResolvesServerCert;
+use rustls::sign::CertifiedKey;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
@@ -189,15 +190,18 @@ impl Tls {
     /// back is dropped. Only TLS of [`Tls::handed_in`] is asked.
     ///
     /// # Errors
-    /// When the certificate cannot be read or is not of that key.
+    /// When the key is of no use.
     pub fn answer_challenge(
         &self,
         name: &str,
         certificate: CertificateDer<'static>,
         key: PrivateKeyDer<'static>,
     ) -> Result<ChallengeAnswer, TlsError> {
-        let answer = Certificate::new(vec![certificate], key, &provider())?;
-        Ok(self.challenges.answer(name, answer.key))
+        // Not looked into: it has an extension that only ACME servers know.
+        let key = provider().key_provider.load_private_key(key);
+        let key = key.map_err(|source| TlsError::Mismatch { source })?;
+        let answer = Arc::new(CertifiedKey::new(vec![certificate], key));
+        Ok(self.challenges.answer(name, answer))
     }
 
     /// Looks at the source of the certificate now. A new certificate counts from the next connection

@@ -1,0 +1,423 @@
+//! Keeps a listener in possession of a certificate: from the cache at the start, then from the
+//! authority whenever it is due.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use postlake_listen::{Now, Tls, TlsError, Validity};
+use rustls_pki_types::pem::{self, PemObject as _};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::authority::{Authority, ClientError};
+use crate::cache::{Attempts, Cache, CacheError, Kept, Ordered};
+use crate::order::{Issued, OrderError, obtain, on_disk};
+use crate::schedule::{LONGEST_WAIT_SECS, renew_at, wait_secs};
+use crate::settings::Settings;
+
+/// Longest sleep until the clock is looked at again: it may have been set, or the machine asleep.
+const LOOK: Duration = Duration::from_secs(600);
+/// Time from one attempt to the next, at least, when somebody asks for one.
+const ASKED_SECS: i64 = 60;
+
+/// Why a certificate cannot be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum AcmeError {
+    /// The cache cannot be used.
+    #[error("use the cache of certificates")]
+    Cache {
+        /// Why.
+        source: CacheError,
+    },
+    /// There can be no client for the authority.
+    #[error("reach the authority")]
+    Client {
+        /// Why.
+        source: ClientError,
+    },
+    /// There is no certificate.
+    #[error("get a certificate")]
+    Order {
+        /// Why.
+        source: OrderError,
+    },
+    /// The authority's certificate is none.
+    #[error("read what the authority has sent")]
+    Pem {
+        /// Why.
+        source: pem::Error,
+    },
+    /// The authority's certificate is of no use.
+    #[error("use the certificate")]
+    Use {
+        /// Why.
+        source: TlsError,
+    },
+}
+
+/// How it stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Certificates that the authority has given since the start.
+    pub orders: u64,
+    /// Attempts that have brought none since the start.
+    pub failures: u64,
+    /// When the authority is asked next, in seconds since 1970.
+    pub next_at_secs: i64,
+    /// Why the last attempt has brought none; `None` after one that has.
+    pub trouble: Option<String>,
+}
+
+/// See the module. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct Keeper {
+    about: Arc<About>,
+}
+
+struct About {
+    settings: Settings,
+    cache: Cache,
+    authority: Authority,
+    tls: Tls,
+    now: Now,
+    state: Mutex<State>,
+    asked: Notify,
+    /// Certificates that the authority has given since the start.
+    given: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    progress: Progress,
+    failures_in_a_row: u32,
+    begun_at_secs: i64,
+}
+
+impl std::fmt::Debug for About {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("About")
+            .field("settings", &self.settings)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Keeper {
+    /// Opens the cache and hands the certificate that is in it, if there is one, to the listener. The
+    /// authority is not asked yet. A damaged file is put aside, with a word in the log.
+    ///
+    /// # Errors
+    /// When the cache cannot be read and written, or the client not be set up.
+    pub fn open(settings: Settings, tls: Tls, now: Now) -> Result<Keeper, AcmeError> {
+        let failed = |source| AcmeError::Cache { source };
+        let cache = Cache::of(&settings.cache, &settings.directory);
+        cache.create().map_err(failed)?;
+        let authority = Authority::new(&settings, Arc::clone(&now))
+            .map_err(|source| AcmeError::Client { source })?;
+        let about = About {
+            settings,
+            cache,
+            authority,
+            tls,
+            now,
+            state: Mutex::default(),
+            asked: Notify::new(),
+            given: watch::Sender::new(0),
+        };
+        let renewal_at = about.take_from_cache().map_err(failed)?;
+        about.plan(renewal_at).map_err(failed)?;
+        Ok(Keeper {
+            about: Arc::new(about),
+        })
+    }
+
+    /// How it stands.
+    pub fn progress(&self) -> Progress {
+        self.about.state().progress.clone()
+    }
+
+    /// Whether the listener has a certificate.
+    pub fn has_certificate(&self) -> bool {
+        self.about.tls.status().not_after_secs.is_some()
+    }
+
+    /// Ready once the authority has given a certificate, which is in use then.
+    pub async fn given(&self) {
+        let mut given = self.about.given.subscribe();
+        if given
+            .wait_for(|certificates| *certificates > 0)
+            .await
+            .is_err()
+        {
+            // The sender is held by ourselves.
+            std::future::pending().await
+        }
+    }
+
+    /// Ask the authority now, if the last attempt has failed and is not a minute old.
+    pub fn ask_now(&self) {
+        self.about.asked.notify_one();
+    }
+
+    /// Gets and renews certificates until `stop` is cancelled, which breaks off what is under way.
+    pub async fn run(self, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.about.due() => {}
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.about.attempt() => {}
+            }
+        }
+    }
+}
+
+impl About {
+    /// When what is in the cache has to be renewed.
+    fn take_from_cache(&self) -> Result<Option<i64>, CacheError> {
+        let kept = match self.cache.certificate() {
+            Err(CacheError::Damaged { path, what }) => {
+                let aside = self.cache.put_aside(&path)?;
+                error!(
+                    file = %path.display(), what, kept_as = %aside.display(),
+                    "the cached certificate is damaged; a new one is ordered"
+                );
+                None
+            }
+            kept => kept?,
+        };
+        let Some(Kept {
+            chain,
+            key,
+            validity,
+            ordered,
+        }) = kept
+        else {
+            info!(names = ?self.settings.names, "there is no certificate yet; one is ordered");
+            return Ok(None);
+        };
+        if let Err(error) = self.tls.install(chain, key) {
+            let path = self.cache.certificate_file();
+            let aside = self.cache.put_aside(&path)?;
+            error!(
+                error = &error as &dyn std::error::Error,
+                file = %path.display(), kept_as = %aside.display(),
+                "the cached certificate cannot be used; a new one is ordered"
+            );
+            return Ok(None);
+        }
+        if same_names(&ordered.names, &self.settings.names) {
+            let jitter = rand::random();
+            return Ok(Some(renew_at(validity, ordered.at_secs, jitter)));
+        }
+        info!(
+            cached = ?ordered.names, wanted = ?self.settings.names,
+            "the cached certificate is for other names; a new one is ordered, that one is in use until then"
+        );
+        Ok(None)
+    }
+
+    /// When the first attempt is: what has failed before a restart counts on.
+    fn plan(&self, renewal_at: Option<i64>) -> Result<(), CacheError> {
+        let now = (self.now)();
+        let attempts = match self.cache.attempts() {
+            Err(CacheError::Damaged { path, .. }) => {
+                self.cache.put_aside(&path)?;
+                None
+            }
+            attempts => attempts?,
+        };
+        let attempts = attempts.filter(|attempts| attempts.names == self.settings.names);
+        let mut next_at_secs = renewal_at.unwrap_or(now);
+        let mut state = self.state();
+        if let Some(attempts) = attempts {
+            state.failures_in_a_row = attempts.failures;
+            next_at_secs = next_at_secs.max(attempts.next_at_secs.min(now + LONGEST_WAIT_SECS));
+            if next_at_secs > now && renewal_at.is_none() {
+                warn!(
+                    failures = attempts.failures,
+                    secs = next_at_secs - now,
+                    "earlier attempts to get a certificate have failed; the next one is later (SIGHUP: now)"
+                );
+            }
+        }
+        state.progress.next_at_secs = next_at_secs;
+        Ok(())
+    }
+
+    /// Ready when the next attempt is due, or somebody asks for it who may.
+    async fn due(&self) {
+        loop {
+            let wait = self.state().progress.next_at_secs - (self.now)();
+            let Ok(wait @ 1..) = u64::try_from(wait) else {
+                return;
+            };
+            tokio::select! {
+                () = tokio::time::sleep(LOOK.min(Duration::from_secs(wait))) => {}
+                () = self.asked.notified() => {
+                    let state = self.state();
+                    let rested = (self.now)() - state.begun_at_secs >= ASKED_SECS;
+                    if state.failures_in_a_row > 0 && rested {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Asks the authority for a certificate. That it is being asked is kept first: a crash on the way
+    /// must not make a crowd of orders out of restarts.
+    async fn attempt(&self) {
+        let now = (self.now)();
+        let failures = {
+            let mut state = self.state();
+            state.begun_at_secs = now;
+            state.failures_in_a_row = state.failures_in_a_row.saturating_add(1);
+            state.failures_in_a_row
+        };
+        let next_at = now + wait_secs(failures, rand::random());
+        let outcome = match self.keep_attempts(failures, next_at).await {
+            Ok(()) => self.order().await,
+            Err(source) => Err(AcmeError::Cache { source }),
+        };
+        match outcome {
+            Ok(renewal_at) => self.succeeded(renewal_at).await,
+            Err(error) => self.failed(&error, failures, next_at).await,
+        }
+    }
+
+    async fn order(&self) -> Result<i64, AcmeError> {
+        let Issued { chain, key } = obtain(&self.settings, &self.cache, &self.authority, &self.tls)
+            .await
+            .map_err(|source| AcmeError::Order { source })?;
+        let pem = |source| AcmeError::Pem { source };
+        let certificates = CertificateDer::pem_slice_iter(chain.as_bytes());
+        let certificates: Vec<_> = certificates.collect::<Result<_, _>>().map_err(pem)?;
+        let own_key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(pem)?;
+        let ordered = Ordered {
+            names: self.settings.names.clone(),
+            at_secs: (self.now)(),
+        };
+        let validity = certificates.first().and_then(|own| Validity::of(own));
+        let source = TlsError::Unreadable;
+        let validity = validity.ok_or(AcmeError::Use { source })?;
+        if validity.not_after_secs <= ordered.at_secs && self.has_valid_certificate() {
+            let source = TlsError::Expired;
+            return Err(AcmeError::Use { source });
+        }
+        let renewal_at = renew_at(validity, ordered.at_secs, rand::random());
+        // Tried before it is kept: what cannot be used must not stand in the cache.
+        self.tls
+            .install(certificates, own_key)
+            .map_err(|source| AcmeError::Use { source })?;
+        let kept = on_disk(&self.cache, move |cache| {
+            cache.keep_certificate(&ordered, &chain, &key)?;
+            cache.forget_attempts()
+        });
+        // It is in use and good for its time. To order it again would not free the disk.
+        if let Err(error) = kept.await {
+            error!(
+                error = &error as &dyn std::error::Error,
+                "the new certificate is in use and could not be kept: a restart orders another one"
+            );
+        }
+        Ok(renewal_at)
+    }
+
+    fn has_valid_certificate(&self) -> bool {
+        let not_after = self.tls.status().not_after_secs;
+        not_after.is_some_and(|not_after| not_after > (self.now)())
+    }
+
+    async fn keep_attempts(&self, failures: u32, next_at_secs: i64) -> Result<(), CacheError> {
+        let attempts = Attempts {
+            names: self.settings.names.clone(),
+            failures,
+            next_at_secs,
+        };
+        on_disk(&self.cache, move |cache| cache.keep_attempts(&attempts)).await
+    }
+
+    async fn succeeded(&self, renewal_at: i64) {
+        info!(
+            names = ?self.settings.names,
+            not_after_secs = self.tls.status().not_after_secs,
+            renewed_at_secs = renewal_at,
+            "a new certificate of the authority is in use"
+        );
+        let mut state = self.state();
+        state.failures_in_a_row = 0;
+        state.progress.orders += 1;
+        self.given.send_replace(state.progress.orders);
+        state.progress.next_at_secs = renewal_at;
+        state.progress.trouble = None;
+    }
+
+    async fn failed(&self, failure: &AcmeError, failures: u32, next_at: i64) {
+        let now = (self.now)();
+        let wanted = self.authority.wanted_until().unwrap_or(now);
+        let next_at = next_at.max(wanted.min(now + LONGEST_WAIT_SECS));
+        if let Err(error) = self.keep_attempts(failures, next_at).await {
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "a failed attempt to get a certificate was not written down"
+            );
+        }
+        let secs = next_at - now;
+        let failure = failure as &dyn std::error::Error;
+        match self.tls.status().not_after_secs {
+            None => error!(
+                error = failure,
+                failures,
+                secs,
+                "there is still no certificate: no sender can connect; the authority is asked again later"
+            ),
+            Some(not_after) if not_after <= now => error!(
+                error = failure,
+                failures,
+                secs,
+                not_after_secs = not_after,
+                "the certificate has expired and was not renewed; the authority is asked again later"
+            ),
+            Some(not_after) => warn!(
+                error = failure,
+                failures,
+                secs,
+                not_after_secs = not_after,
+                "the certificate was not renewed, the old one stays; the authority is asked again later"
+            ),
+        }
+        let mut state = self.state();
+        state.progress.failures += 1;
+        state.progress.next_at_secs = next_at;
+        state.progress.trouble = Some(in_a_line(failure));
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn same_names(one: &[String], other: &[String]) -> bool {
+    one.len() == other.len() && one.iter().all(|name| other.contains(name))
+}
+
+/// An error and what is behind it.
+fn in_a_line(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        // Some libraries repeat their source.
+        if !text.ends_with(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
