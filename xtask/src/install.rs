@@ -23,6 +23,8 @@ pub(crate) struct Tools {
     pub(crate) node_modules: PathBuf,
     /// The folder of `initdb` and `postgres`.
     pub(crate) postgres: PathBuf,
+    /// An authority for certificates.
+    pub(crate) pebble: PathBuf,
 }
 
 /// On `Ok` every tool is there; each thing that had to be installed was named with its time.
@@ -35,6 +37,7 @@ pub(crate) fn all() -> Result<Tools> {
         node_modules: node::install()?,
         postgres: debian::postgres_folder()
             .context("PostgreSQL's programs lie under /usr/lib/postgresql")?,
+        pebble: program::find("pebble").context("pebble is on the search path")?,
     };
     // Last, since it is built for minutes and what is above fails at once if it fails.
     nextest::install()?;

@@ -3,6 +3,7 @@
 //! Each is tried once before the tests see it. Whatever ends this process, the keeper ends the
 //! servers and removes their data.
 
+mod authority;
 mod ceph;
 mod engines;
 mod keeper;
@@ -50,6 +51,9 @@ pub(crate) fn start(tools: &Tools) -> Result<Peers> {
     let store = timed("S3 (Ceph)", || ceph::start(&mut keeper, tools))?;
     timed("Python engines", || engines::try_python(&mut keeper, tools))?;
     timed("Chromium", || engines::try_chromium(&mut keeper, tools))?;
+    timed("ACME (Pebble)", || {
+        authority::try_pebble(&mut keeper, tools)
+    })?;
 
     let path = |path: &std::path::Path| path.display().to_string();
     let variables = [
@@ -63,6 +67,7 @@ pub(crate) fn start(tools: &Tools) -> Result<Peers> {
         ("POSTLAKE_TEST_PYTHON", path(&tools.python)),
         ("POSTLAKE_TEST_CHROMIUM", path(&tools.chromium)),
         ("POSTLAKE_TEST_NODE_MODULES", path(&tools.node_modules)),
+        ("POSTLAKE_TEST_PEBBLE", path(&tools.pebble)),
         ("POSTLAKE_TEST_REQUIRE_PEERS", "1".to_owned()),
     ];
     let variables = variables

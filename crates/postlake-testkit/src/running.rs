@@ -165,6 +165,11 @@ impl Running {
         self.child.id()
     }
 
+    /// What it has written so far.
+    pub fn stdout(&self) -> String {
+        self.stdout.text()
+    }
+
     /// What it has said so far.
     pub fn stderr(&self) -> String {
         self.stderr.text()

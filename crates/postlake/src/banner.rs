@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 use postlake_sparkpost::{ALERTS_PATH, EVENTS_PATH};
 
-use crate::config::Settings;
+use crate::config::{IngestTls, Settings};
 
 /// Which listeners are open.
 #[derive(Clone, Copy, Debug, Default)]
@@ -15,6 +15,8 @@ pub(crate) struct Listeners {
     pub(crate) ingest: Option<SocketAddr>,
     pub(crate) read: Option<SocketAddr>,
     pub(crate) admin: Option<SocketAddr>,
+    /// The ingest listener waits for its first certificate from an authority.
+    pub(crate) lacks_certificate: bool,
 }
 
 /// How URLs of a listener begin.
@@ -30,6 +32,7 @@ pub(crate) fn lines(settings: &Settings, listeners: Listeners, loads: bool) -> V
         lines.push(format!("  webhooks   {http}://{address}{EVENTS_PATH}"));
         lines.push(format!("             {http}://{address}{ALERTS_PATH}"));
         lines.extend(credentials::lines(&settings.auth));
+        lines.extend(certificate(settings, listeners.lacks_certificate));
     }
     if let Some(address) = listeners.read {
         let http = scheme(settings.read_tls.is_some());
@@ -57,7 +60,7 @@ pub(crate) fn lines(settings: &Settings, listeners: Listeners, loads: bool) -> V
         let gaps = credentials::gaps(&settings.auth);
         lines.extend(gaps.into_iter().map(str::to_owned));
         let tls = settings.ingest_tls.is_some();
-        let host = "https://<your host>";
+        let host = host(settings);
         if tls {
             lines.push("in SparkPost:".to_owned());
         } else {
@@ -67,11 +70,39 @@ pub(crate) fn lines(settings: &Settings, listeners: Listeners, loads: bool) -> V
                 "in SparkPost (through a proxy with TLS in front of this machine):".to_owned(),
             ]);
         }
-        lines.extend(credentials::events_form(&settings.auth, host));
-        lines.push(credentials::alerts_form(&settings.auth, host));
+        lines.extend(credentials::events_form(&settings.auth, &host));
+        lines.push(credentials::alerts_form(&settings.auth, &host));
         let auth = credentials::trigger_arguments(&settings.auth);
-        let http = scheme(tls);
-        lines.push(format!("try it: postlake trigger {http}://{address}{auth}"));
+        let target = match &settings.ingest_tls {
+            // The certificate is for the name.
+            Some(IngestTls::Acme(_)) => host,
+            _ => format!("{}://{address}", scheme(tls)),
+        };
+        lines.push(format!("try it: postlake trigger {target}{auth}"));
     }
     lines
+}
+
+/// Where the certificate comes from, if it is not from files.
+fn certificate(settings: &Settings, there_is_none: bool) -> Option<String> {
+    let Some(IngestTls::Acme(acme)) = &settings.ingest_tls else {
+        return None;
+    };
+    let authority = acme.directory.host_str().unwrap_or_default();
+    let names = acme.names.join(", ");
+    Some(match there_is_none {
+        false => format!("  tls        certificate for {names}, renewed by {authority}"),
+        true => format!(
+            "  tls        no certificate yet: one for {names} is being ordered from {authority}, and nobody can connect before it is there"
+        ),
+    })
+}
+
+/// How URLs in SparkPost begin.
+fn host(settings: &Settings) -> String {
+    let name = match &settings.ingest_tls {
+        Some(IngestTls::Acme(acme)) => acme.names.first().map(String::as_str),
+        _ => None,
+    };
+    format!("https://{}", name.unwrap_or("<your host>"))
 }

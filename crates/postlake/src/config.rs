@@ -3,6 +3,7 @@
 //! Reading is in two steps: the raw form mirrors the file and refuses unknown keys, the checked form
 //! ([`Settings`]) is what the code uses. All faults are reported at once, each with its key.
 
+mod acme;
 mod auth;
 mod disk;
 mod effective;
@@ -31,6 +32,7 @@ pub(crate) use effective::{Effective, effective, named_files};
 pub(crate) use faults::Faults;
 use networks::networks;
 pub(crate) use secret_source::SecretSource;
+pub(crate) use tls::IngestTls;
 
 const DEFAULT_FILE: &str = "postlake.toml";
 
@@ -72,7 +74,7 @@ pub(crate) struct Settings {
     pub(crate) trusted_proxies: Vec<IpNet>,
     /// Somebody has said that nothing need protect the ingest listener.
     pub(crate) open_to_everyone: bool,
-    pub(crate) ingest_tls: Option<CertificateFiles>,
+    pub(crate) ingest_tls: Option<IngestTls>,
     pub(crate) read_listen: SocketAddr,
     pub(crate) read_tls: Option<CertificateFiles>,
     pub(crate) admin_listen: SocketAddr,
@@ -222,8 +224,8 @@ fn checked(figment: &Figment, flags: &Flags, faults: &mut Faults) -> Option<Sett
         receiver.auth.trusted_proxies = trusted_proxies.clone();
     }
     let disk = disk(figment, faults);
-    let ingest_tls = tls::tls(figment, "ingest.tls", faults);
-    let read_tls = tls::tls(figment, "read.tls", faults);
+    let ingest_tls = tls::ingest(figment, data.as_ref(), faults);
+    let read_tls = tls::read(figment, faults);
     let load_interval = duration(figment, "load.interval", Duration::from_secs(2), faults);
     let sinks = sinks(figment, faults);
     let file = flags.file.as_deref();

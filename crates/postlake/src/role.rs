@@ -12,3 +12,4 @@ mod tls;
 
 pub(crate) use exposure::exposure_faults;
 pub(crate) use read::run_read_process;
+pub(crate) use tls::now as clock_of_certificates;

@@ -23,6 +23,8 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("ceph", "ceph-common"),
     ("psql", "postgresql-client"),
     ("strace", "strace"),
+    ("openssl", "openssl"),
+    ("pebble", "pebble"),
 ];
 
 const POSTGRES: &str = "/usr/lib/postgresql";

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use postlake_acme::Keeper;
 use postlake_listen::{Tally, Tls};
 use postlake_receiver::{Distribution, Receiver};
 
-use crate::admin::status::{Connections, Histogram, Ingest};
+use crate::admin::status::{Acme, Connections, Histogram, Ingest};
 
 /// Microseconds in a second, and the unit of what is counted in whole units.
 const MICROS: f64 = 1e6;
@@ -18,6 +19,27 @@ pub(crate) struct Ingesting {
     pub(crate) receiver: Arc<Receiver>,
     pub(crate) connections: Arc<Tally>,
     pub(crate) tls: Option<Tls>,
+    /// What gets the certificate, if an authority gives it.
+    pub(crate) keeper: Option<Keeper>,
+}
+
+impl Ingesting {
+    /// What is wrong with the certificate of an authority, and whether nobody can connect because of it.
+    pub(super) fn certificate_fault(&self, now_secs: i64) -> Option<(bool, String)> {
+        let trouble = self.keeper.as_ref()?.progress().trouble;
+        let not_after = self.tls.as_ref()?.status().not_after_secs;
+        let why = trouble
+            .clone()
+            .unwrap_or_else(|| "the authority is being asked".to_owned());
+        match not_after {
+            None => Some((
+                true,
+                format!("there is none yet, nobody can connect: {why}"),
+            )),
+            Some(not_after) if not_after <= now_secs => Some((true, format!("has expired: {why}"))),
+            Some(_) => trouble.map(|trouble| (false, format!("was not renewed: {trouble}"))),
+        }
+    }
 }
 
 /// A reading of both.
@@ -75,6 +97,15 @@ fn connections(ingesting: &Ingesting) -> Connections {
         certificate_ends_secs: tls.as_ref().and_then(|tls| tls.not_after_secs),
         certificate_reloads: tls.as_ref().map_or(0, |tls| tls.reloads),
         certificate_reload_failures: tls.as_ref().map_or(0, |tls| tls.reload_failures),
+        acme: ingesting.keeper.as_ref().map(|keeper| {
+            let progress = keeper.progress();
+            Acme {
+                orders: progress.orders,
+                failures: progress.failures,
+                challenges_answered: tls.as_ref().map_or(0, |tls| tls.challenges_answered),
+                next_at_secs: progress.next_at_secs,
+            }
+        }),
     }
 }
 

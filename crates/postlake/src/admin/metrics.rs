@@ -10,7 +10,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::registry::Registry;
 
-use crate::admin::status::{Connections, Ingest, Load, Process, Read, Sink, Status};
+use crate::admin::status::{Acme, Connections, Ingest, Load, Process, Read, Sink, Status};
 use families::Families;
 
 /// The media type of what [`page`] returns.
@@ -210,6 +210,30 @@ fn connections(page: &mut Families<'_>, connections: &Connections) -> fmt::Resul
         "postlake_ingest_certificate_reload_failures",
         "New certificates refused; the old one stays in use",
         connections.certificate_reload_failures,
+    )?;
+    authority(page, connections.acme.unwrap_or_default())
+}
+
+fn authority(page: &mut Families<'_>, acme: Acme) -> fmt::Result {
+    page.counter(
+        "postlake_ingest_acme_orders",
+        "Certificates that the authority has given",
+        acme.orders,
+    )?;
+    page.counter(
+        "postlake_ingest_acme_failures",
+        "Attempts to get a certificate that brought none",
+        acme.failures,
+    )?;
+    page.counter(
+        "postlake_ingest_acme_challenges_answered",
+        "Handshakes in which the authority got its answer",
+        acme.challenges_answered,
+    )?;
+    page.gauge(
+        "postlake_ingest_acme_next_attempt_timestamp_seconds",
+        "When the authority is asked next; 0 without one",
+        u64::try_from(acme.next_at_secs).map_or(0.0, number),
     )
 }
 

@@ -74,6 +74,21 @@ pub(crate) struct Connections {
     pub(crate) certificate_ends_secs: Option<i64>,
     pub(crate) certificate_reloads: u64,
     pub(crate) certificate_reload_failures: u64,
+    /// Absent when the certificate comes from files, or there is no TLS.
+    #[serde(default)]
+    pub(crate) acme: Option<Acme>,
+}
+
+/// The dealings with the authority that gives the certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Acme {
+    /// Certificates given, and attempts that brought none.
+    pub(crate) orders: u64,
+    pub(crate) failures: u64,
+    /// Handshakes in which the authority got its answer.
+    pub(crate) challenges_answered: u64,
+    /// When it is asked next, in seconds since 1970.
+    pub(crate) next_at_secs: i64,
 }
 
 /// A distribution in base units.

@@ -245,8 +245,15 @@ impl Vitals {
                 detail: fault.unwrap_or("ok").to_owned(),
             });
         };
-        if let Some(Ingesting { receiver, .. }) = self.ingest.get() {
+        if let Some(ingesting) = self.ingest.get() {
+            let receiver = &ingesting.receiver;
             add("receive", true, receiver.unready_reason());
+            let fault = ingesting.certificate_fault(self.clock.now().timestamp());
+            match fault {
+                Some((required, fault)) => add("certificate", required, Some(&fault)),
+                None if ingesting.keeper.is_some() => add("certificate", true, None),
+                None => {}
+            }
             let held = receiver
                 .events_are_held()
                 .then_some("the disk is nearly full");

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::cli::CheckArgs;
 use crate::command::output::{print, say};
-use crate::config::{Effective, Flags, Settings, effective};
+use crate::config::{Effective, Flags, IngestTls, Settings, effective};
 use crate::exit::{Exit, Failure};
 use crate::role::exposure_faults;
 
@@ -18,6 +18,9 @@ pub(crate) fn run(arguments: &CheckArgs) -> Result<ExitCode, Failure> {
     let (values, faults) = match Settings::try_read(&flags)? {
         Ok(settings) => {
             for warning in settings.auth.readable_by_others() {
+                say(&format!("warning: {warning}"));
+            }
+            if let Some(warning) = unreachable_for_authority(&settings) {
                 say(&format!("warning: {warning}"));
             }
             (effective(&flags, &settings)?, exposure_faults(&settings))
@@ -61,6 +64,18 @@ fn tell(values: &[Effective], faults: &[String]) -> Result<(), Failure> {
         say(&format!("  {fault}"));
     }
     Ok(())
+}
+
+/// The authority connects from outside to the name's address, port 443.
+fn unreachable_for_authority(settings: &Settings) -> Option<String> {
+    let address = settings.ingest_listen;
+    match &settings.ingest_tls {
+        Some(IngestTls::Acme(_)) if address.ip().is_loopback() => Some(format!(
+            "ingest.listen: {address} is for this machine alone, and the authority of ingest.tls.acme connects \
+             to port 443 of the domains: listen on \"0.0.0.0:443\", or pass that port on as it is"
+        )),
+        _ => None,
+    }
 }
 
 /// Variables that look like keys and are read by nobody: one underscore where two belong.

@@ -1,6 +1,7 @@
 //! `postlake doctor`: what is around the configuration. Nothing that it finds is repaired, nothing that
 //! it writes stays, no secret is shown.
 
+mod acme;
 mod certificate;
 mod clock;
 mod disk;
@@ -17,7 +18,7 @@ use serde_json::json;
 
 use crate::cli::DoctorArgs;
 use crate::command::output::print;
-use crate::config::{Flags, Settings, named_files};
+use crate::config::{Flags, IngestTls, Settings, named_files};
 use crate::exit::{Exit, Failure};
 use crate::role::exposure_faults;
 
@@ -129,6 +130,9 @@ async fn examine(settings: &Settings, flags: &Flags) -> Result<Vec<Finding>, Fai
     findings.extend(secrets::files(&files));
     findings.extend(secrets::credentials(&settings.auth));
     findings.extend(certificate::examine(&files));
+    if let Some(IngestTls::Acme(acme)) = &settings.ingest_tls {
+        findings.extend(acme::examine(acme, settings.ingest_listen).await);
+    }
     findings.extend(ports::examine(settings));
     findings.push(clock::examine());
     match settings.data.directory() {

@@ -46,10 +46,15 @@ pub(crate) async fn run(arguments: ServeArgs, sockets: &Sockets) -> Result<ExitC
     for line in banner::lines(&settings, server.listeners, loads) {
         say(&line);
     }
+    let mut lacks_certificate = server.listeners.lacks_certificate;
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
             death = server.died() => return Err(death),
+            () = server.given_certificate(), if lacks_certificate => {
+                lacks_certificate = false;
+                say("the certificate is there: senders can connect");
+            }
             _ = hangups.recv() => recheck(&flags, &settings),
             _ = take_overs.recv() => match can_hand_over(&flags, sockets) {
                 Ok(()) => return hand_over(server, sockets).await,

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use postlake_acme::Keeper;
 use postlake_listen::{Listener, Tally, Tls};
 use postlake_raw::{CreateOnly, LandCause, RawStore};
 use postlake_receiver::{Death, OnLanded, Receiver};
@@ -24,6 +25,7 @@ pub(crate) struct Receiving {
     server: JoinHandle<Result<(), postlake_listen::ServeError>>,
     connections: Arc<Tally>,
     tls: Option<Tls>,
+    keeper: Option<Keeper>,
     pub(crate) address: SocketAddr,
 }
 
@@ -43,7 +45,8 @@ pub(crate) async fn start(
     let landing = wire::landing(settings)?;
     probe(settings, &landing.raw).await?;
     let stop = CancellationToken::new();
-    let tls = tls::start(settings.ingest_tls.as_ref(), "ingest", &stop)?;
+    let (tls, keeper) = tls::start_ingest(settings.ingest_tls.as_ref(), &stop)?.unzip();
+    let keeper = keeper.flatten();
     let listener = sockets.listen(ListenerName::Ingest, settings.ingest_listen)?;
     let address = listener.local_addr().map_err(|source| {
         Failure::caused(
@@ -75,12 +78,17 @@ pub(crate) async fn start(
         Arc::clone(&receiver),
         stop.clone(),
     ));
+    // Not earlier: the authority looks at this listener.
+    if let Some(keeper) = keeper.clone() {
+        drop(tokio::spawn(keeper.run(stop.clone())));
+    }
     Ok(Receiving {
         receiver,
         stop,
         server,
         connections,
         tls,
+        keeper,
         address,
     })
 }
@@ -115,6 +123,21 @@ impl Receiving {
             receiver: Arc::clone(&self.receiver),
             connections: Arc::clone(&self.connections),
             tls: self.tls.clone(),
+            keeper: self.keeper.clone(),
+        }
+    }
+
+    /// Whether no handshake can succeed because there is no certificate yet.
+    pub(crate) fn waits_for_certificate(&self) -> bool {
+        let keeper = self.keeper.as_ref();
+        keeper.is_some_and(|keeper| !keeper.has_certificate())
+    }
+
+    /// Returns once an authority has given a certificate.
+    pub(crate) async fn given_certificate(&self) {
+        match &self.keeper {
+            Some(keeper) => keeper.given().await,
+            None => std::future::pending().await,
         }
     }
 

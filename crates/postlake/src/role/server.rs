@@ -96,6 +96,7 @@ impl Server {
             let receiving = receive::start(settings, sockets, on_landed).await?;
             vitals.has_receiver(receiving.ingesting());
             server.listeners.ingest = Some(receiving.address);
+            server.listeners.lacks_certificate = receiving.waits_for_certificate();
             server.receiving = Some(receiving);
         }
         if has(RoleName::Read) {
@@ -115,6 +116,14 @@ impl Server {
     pub(crate) async fn died(&self) -> Failure {
         match &self.receiving {
             Some(receiving) => receiving.died().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Returns once an authority has given a certificate.
+    pub(crate) async fn given_certificate(&self) {
+        match &self.receiving {
+            Some(receiving) => receiving.given_certificate().await,
             None => std::future::pending().await,
         }
     }

@@ -2,14 +2,46 @@
 
 use std::sync::Arc;
 
+use postlake_acme::{AcmeError, Keeper};
 use postlake_listen::{CertificateFiles, Now, Tls};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::config::IngestTls;
 use crate::exit::{Exit, Failure};
 use crate::wire;
 
-/// TLS with the configured certificate. It is read again every few seconds, and at once on SIGHUP,
+/// TLS of the ingest listener, with what gets its certificate, if that comes from an authority:
+/// nobody is asked for anything before [`Keeper::run`].
+///
+/// # Errors
+/// When the certificate, or the cache of certificates, cannot be used.
+pub(crate) fn start_ingest(
+    tls: Option<&IngestTls>,
+    stop: &CancellationToken,
+) -> Result<Option<(Tls, Option<Keeper>)>, Failure> {
+    let acme = match tls {
+        None => return Ok(None),
+        Some(IngestTls::Files(files)) => {
+            return Ok(start(Some(files), "ingest", stop)?.map(|tls| (tls, None)));
+        }
+        Some(IngestTls::Acme(acme)) => acme,
+    };
+    let failed = |source| Failure::caused(Exit::Config, "ingest.tls", source);
+    let tls = Tls::handed_in(now()).map_err(failed)?;
+    let keeper = Keeper::open(acme.clone(), tls.clone(), now()).map_err(|source| {
+        let exit = match &source {
+            AcmeError::Cache { .. } => Exit::CannotCreate,
+            _ => Exit::Config,
+        };
+        Failure::caused(exit, "ingest.tls.acme", source)
+    })?;
+    let hangup = hangup()?;
+    drop(tokio::spawn(ask_on(hangup, keeper.clone(), stop.clone())));
+    Ok(Some((tls, Some(keeper))))
+}
+
+/// TLS with a certificate from files. They are read again every few seconds, and at once on SIGHUP,
 /// until `stop`.
 ///
 /// # Errors
@@ -24,14 +56,31 @@ pub(crate) fn start(
     };
     let failed = |source| Failure::caused(Exit::Config, format!("{key}.tls"), source);
     let tls = Tls::from_files(files.clone(), now()).map_err(failed)?;
-    let hangup = signal(SignalKind::hangup())
-        .map_err(|source| Failure::caused(Exit::Failure, "listen for signals", source))?;
-    drop(tokio::spawn(reload_on(hangup, tls.clone(), stop.clone())));
+    drop(tokio::spawn(reload_on(
+        hangup()?,
+        tls.clone(),
+        stop.clone(),
+    )));
     drop(tokio::spawn(tls.clone().keep_fresh(stop.clone())));
     Ok(Some(tls))
 }
 
-async fn reload_on(mut hangup: tokio::signal::unix::Signal, tls: Tls, stop: CancellationToken) {
+fn hangup() -> Result<Signal, Failure> {
+    signal(SignalKind::hangup())
+        .map_err(|source| Failure::caused(Exit::Failure, "listen for signals", source))
+}
+
+/// On SIGHUP an authority that has given nothing is asked at once.
+async fn ask_on(mut hangup: Signal, keeper: Keeper, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            _ = hangup.recv() => keeper.ask_now(),
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+async fn reload_on(mut hangup: Signal, tls: Tls, stop: CancellationToken) {
     loop {
         tokio::select! {
             _ = hangup.recv() => {}
@@ -45,7 +94,8 @@ async fn reload_on(mut hangup: tokio::signal::unix::Signal, tls: Tls, stop: Canc
     }
 }
 
-fn now() -> Now {
+/// The clock that certificates are held against.
+pub(crate) fn now() -> Now {
     let clock = wire::clock();
     Arc::new(move || clock.now().timestamp())
 }

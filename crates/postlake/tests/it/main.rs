@@ -10,6 +10,7 @@
     reason = "tests may panic and talk"
 )]
 
+mod acme;
 mod auth;
 mod bad_bodies;
 mod cli;

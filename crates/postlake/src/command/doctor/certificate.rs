@@ -36,7 +36,7 @@ fn of_file(key: &str, path: &Path, now: i64) -> Finding {
         Err(error) => finding(format!("cannot be read: {error}")).misconfigured(advice),
         Ok(bytes) => match CertificateDer::pem_slice_iter(&bytes).collect::<Result<Vec<_>, _>>() {
             Ok(chain) => match Chain::of(&chain) {
-                Ok(chain) => chain.time(finding, now),
+                Ok(chain) => chain.time(finding, now, SOON_DAYS),
                 Err(fault) => fault.told(finding),
             },
             Err(_) => finding("is not PEM".to_owned()).misconfigured(advice),
@@ -55,7 +55,7 @@ fn read(path: &Path) -> std::io::Result<Vec<u8>> {
 
 /// What makes a chain useless.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fault {
+pub(super) enum Fault {
     Unreadable,
     SelfSigned,
     OwnOnly,
@@ -64,7 +64,7 @@ enum Fault {
 }
 
 impl Fault {
-    fn told(self, finding: impl FnOnce(String) -> Finding) -> Finding {
+    pub(super) fn told(self, finding: impl FnOnce(String) -> Finding) -> Finding {
         // SparkPost follows no link to a missing certificate: it wants each one up to an authority
         // that it knows ("UNABLE_TO_VERIFY_LEAF_SIGNATURE").
         let (found, advice) = match self {
@@ -95,14 +95,14 @@ impl Fault {
 
 /// A chain that is whole and in order; its times in seconds since 1970.
 #[derive(Debug)]
-struct Chain {
+pub(super) struct Chain {
     certificates: usize,
     ends: i64,
     begins: Option<i64>,
 }
 
 impl Chain {
-    fn of(chain: &[CertificateDer<'_>]) -> Result<Chain, Fault> {
+    pub(super) fn of(chain: &[CertificateDer<'_>]) -> Result<Chain, Fault> {
         let own = chain.first().ok_or(Fault::Unreadable)?;
         let own = EndEntityCert::try_from(own).map_err(|_| Fault::Unreadable)?;
         if own.issuer() == own.subject() {
@@ -146,7 +146,12 @@ impl Chain {
         })
     }
 
-    fn time(&self, finding: impl Fn(String) -> Finding, now: i64) -> Finding {
+    pub(super) fn time(
+        &self,
+        finding: impl Fn(String) -> Finding,
+        now: i64,
+        soon_days: i64,
+    ) -> Finding {
         let day = |at| {
             DateTime::from_timestamp(at, 0)
                 .unwrap_or_default()
@@ -166,10 +171,16 @@ impl Chain {
             self.certificates,
             day(self.ends)
         ));
-        match days {
-            ..SOON_DAYS => finding.warn("renew it, and look why that has not happened by itself"),
-            _ => finding,
+        match days < soon_days {
+            true => finding.warn("renew it, and look why that has not happened by itself"),
+            false => finding,
         }
+    }
+
+    /// When somebody should look after one that is renewed at two thirds of its life, however short.
+    pub(super) fn soon_days(&self) -> i64 {
+        let life = self.begins.map(|begins| (self.ends - begins) / 86_400);
+        life.map_or(SOON_DAYS, |life| SOON_DAYS.min(life / 4))
     }
 }
 

@@ -12,7 +12,8 @@ const EVERYBODY: u32 = 0o007;
 
 /// Each file that holds a secret, or a private key.
 pub(super) fn files(files: &[(String, PathBuf)]) -> Vec<Finding> {
-    let secret = files.iter().filter(|(key, _)| !key.ends_with("cert_file"));
+    let public = |key: &str| key.ends_with("cert_file") || key.ends_with("ca_file");
+    let secret = files.iter().filter(|(key, _)| !public(key));
     secret.map(|(key, path)| file(key, path)).collect()
 }
 

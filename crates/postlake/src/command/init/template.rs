@@ -51,7 +51,7 @@ const STORE: &str = "\
 const INGEST: &str = "
 [ingest]
 # Webhooks come in here. SparkPost posts to a public name, port 443, with the full certificate chain:
-# put a proxy with TLS in front, or set [ingest.tls] and listen on \"0.0.0.0:443\".
+# put a proxy with TLS in front, or set [ingest.tls] or [ingest.tls.acme] and listen on \"0.0.0.0:443\".
 listen = \"127.0.0.1:8025\"
 # Largest body taken, in bytes; a larger one is answered 413.
 # max_body_bytes = 33554432
@@ -64,9 +64,16 @@ listen = \"127.0.0.1:8025\"
 # Kept back for alerts on a full disk; without it 1/64 of the disk, at most 64 MiB.
 # reserve_bytes = 67108864
 
+# A certificate from files, read again when they are renewed,
 # [ingest.tls]
 # cert_file = \"fullchain.pem\"
 # key_file = \"privkey.pem\"
+# or from Let's Encrypt, ordered and renewed by postlake itself; the domains' port 443 has to lead here.
+# [ingest.tls.acme]
+# domains = [\"hooks.example.com\"]
+# agree_to_terms = true            # https://letsencrypt.org/repository/
+# contact = \"ops@example.com\"
+# directory = \"staging\"          # for trying; nobody trusts what it gives
 
 [ingest.auth]
 # Any of these lets a request in, and each is a list: to change a secret, add the new one, change it
