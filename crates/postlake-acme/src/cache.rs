@@ -93,6 +93,8 @@ pub(crate) struct Attempts {
     pub(crate) failures: u32,
     /// When the next one may be, in seconds since 1970.
     pub(crate) next_at_secs: i64,
+    /// Why the last one has brought none; nothing while it is under way.
+    pub(crate) trouble: Option<String>,
 }
 
 impl Cache {

@@ -1,6 +1,9 @@
 //! Keeps a listener in possession of a certificate: from the cache at the start, then from the
 //! authority whenever it is due.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -213,7 +216,9 @@ impl About {
         }
         if same_names(&ordered.names, &self.settings.names) {
             let jitter = rand::random();
-            return Ok(Some(renew_at(validity, ordered.at_secs, jitter)));
+            // The clock may have been wrong.
+            let ordered_at = ordered.at_secs.min((self.now)());
+            return Ok(Some(renew_at(validity, ordered_at, jitter)));
         }
         info!(
             cached = ?ordered.names, wanted = ?self.settings.names,
@@ -238,13 +243,17 @@ impl About {
         if let Some(attempts) = attempts {
             state.failures_in_a_row = attempts.failures;
             next_at_secs = next_at_secs.max(attempts.next_at_secs.min(now + LONGEST_WAIT_SECS));
+            let broken_off = || "the last attempt was broken off".to_owned();
+            let trouble = attempts.trouble.unwrap_or_else(broken_off);
             if next_at_secs > now && renewal_at.is_none() {
                 warn!(
                     failures = attempts.failures,
-                    secs = next_at_secs - now,
+                    next_attempt_secs = next_at_secs - now,
+                    trouble,
                     "earlier attempts to get a certificate have failed; the next one is later (SIGHUP: now)"
                 );
             }
+            state.progress.trouble = Some(trouble);
         }
         state.progress.next_at_secs = next_at_secs;
         Ok(())
@@ -281,7 +290,7 @@ impl About {
             state.failures_in_a_row
         };
         let next_at = now + wait_secs(failures, rand::random());
-        let outcome = match self.keep_attempts(failures, next_at).await {
+        let outcome = match self.keep_attempts(failures, next_at, None).await {
             Ok(()) => self.order().await,
             Err(source) => Err(AcmeError::Cache { source }),
         };
@@ -334,11 +343,17 @@ impl About {
         not_after.is_some_and(|not_after| not_after > (self.now)())
     }
 
-    async fn keep_attempts(&self, failures: u32, next_at_secs: i64) -> Result<(), CacheError> {
+    async fn keep_attempts(
+        &self,
+        failures: u32,
+        next_at_secs: i64,
+        trouble: Option<String>,
+    ) -> Result<(), CacheError> {
         let attempts = Attempts {
             names: self.settings.names.clone(),
             failures,
             next_at_secs,
+            trouble,
         };
         on_disk(&self.cache, move |cache| cache.keep_attempts(&attempts)).await
     }
@@ -362,40 +377,42 @@ impl About {
         let now = (self.now)();
         let wanted = self.authority.wanted_until().unwrap_or(now);
         let next_at = next_at.max(wanted.min(now + LONGEST_WAIT_SECS));
-        if let Err(error) = self.keep_attempts(failures, next_at).await {
+        let trouble = in_a_line(failure);
+        let kept = self.keep_attempts(failures, next_at, Some(trouble.clone()));
+        if let Err(error) = kept.await {
             warn!(
                 error = &error as &dyn std::error::Error,
                 "a failed attempt to get a certificate was not written down"
             );
         }
-        let secs = next_at - now;
-        let failure = failure as &dyn std::error::Error;
-        match self.tls.status().not_after_secs {
-            None => error!(
-                error = failure,
-                failures,
-                secs,
-                "there is still no certificate: no sender can connect; the authority is asked again later"
-            ),
-            Some(not_after) if not_after <= now => error!(
-                error = failure,
-                failures,
-                secs,
-                not_after_secs = not_after,
-                "the certificate has expired and was not renewed; the authority is asked again later"
-            ),
-            Some(not_after) => warn!(
-                error = failure,
-                failures,
-                secs,
-                not_after_secs = not_after,
-                "the certificate was not renewed, the old one stays; the authority is asked again later"
-            ),
-        }
+        self.tell_failure(&trouble, failures, next_at - now);
         let mut state = self.state();
         state.progress.failures += 1;
         state.progress.next_at_secs = next_at;
-        state.progress.trouble = Some(in_a_line(failure));
+        state.progress.trouble = Some(trouble);
+    }
+
+    fn tell_failure(&self, trouble: &str, failures: u32, next_attempt_secs: i64) {
+        match self.tls.status().not_after_secs {
+            None => error!(
+                failures,
+                next_attempt_secs, trouble, "there is still no certificate, nobody can connect"
+            ),
+            Some(not_after_secs) if not_after_secs <= (self.now)() => error!(
+                failures,
+                next_attempt_secs,
+                not_after_secs,
+                trouble,
+                "the certificate has expired and was not renewed"
+            ),
+            Some(not_after_secs) => warn!(
+                failures,
+                next_attempt_secs,
+                not_after_secs,
+                trouble,
+                "the certificate was not renewed, the old one stays"
+            ),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

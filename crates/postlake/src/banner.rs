@@ -15,8 +15,9 @@ pub(crate) struct Listeners {
     pub(crate) ingest: Option<SocketAddr>,
     pub(crate) read: Option<SocketAddr>,
     pub(crate) admin: Option<SocketAddr>,
-    /// The ingest listener waits for its first certificate from an authority.
-    pub(crate) lacks_certificate: bool,
+    /// The ingest listener waits for its first certificate from an authority, which is asked in so many
+    /// seconds.
+    pub(crate) lacks_certificate: Option<i64>,
 }
 
 /// How URLs of a listener begin.
@@ -84,16 +85,20 @@ pub(crate) fn lines(settings: &Settings, listeners: Listeners, loads: bool) -> V
 }
 
 /// Where the certificate comes from, if it is not from files.
-fn certificate(settings: &Settings, there_is_none: bool) -> Option<String> {
+fn certificate(settings: &Settings, asked_in_secs: Option<i64>) -> Option<String> {
     let Some(IngestTls::Acme(acme)) = &settings.ingest_tls else {
         return None;
     };
     let authority = acme.directory.host_str().unwrap_or_default();
     let names = acme.names.join(", ");
-    Some(match there_is_none {
-        false => format!("  tls        certificate for {names}, renewed by {authority}"),
-        true => format!(
+    Some(match asked_in_secs {
+        None => format!("  tls        certificate for {names}, renewed by {authority}"),
+        Some(..=0) => format!(
             "  tls        no certificate yet: one for {names} is being ordered from {authority}, and nobody can connect before it is there"
+        ),
+        Some(secs) => format!(
+            "  tls        no certificate, and nobody can connect: {authority} has given none for {names} (readyz of the admin \
+             listener says why) and is asked again in {secs} s, or on SIGHUP"
         ),
     })
 }

@@ -41,6 +41,7 @@ fn what_is_kept_is_found_again_and_for_nobody_else() {
         names: vec!["hooks.example.com".to_owned()],
         failures: 3,
         next_at_secs: 7,
+        trouble: Some("nobody there".to_owned()),
     };
     cache.keep_attempts(&attempts).unwrap();
     assert_eq!(cache.attempts().unwrap(), Some(attempts));
@@ -107,6 +108,7 @@ fn a_changed_or_cut_file_is_damaged() {
             names: Vec::new(),
             failures: 1,
             next_at_secs: 0,
+            trouble: None,
         })
         .unwrap();
     damaged(&fs::read(cache.file(ATTEMPTS)).unwrap());

@@ -72,7 +72,7 @@ fn unreachable_for_authority(settings: &Settings) -> Option<String> {
     match &settings.ingest_tls {
         Some(IngestTls::Acme(_)) if address.ip().is_loopback() => Some(format!(
             "ingest.listen: {address} is for this machine alone, and the authority of ingest.tls.acme connects \
-             to port 443 of the domains: listen on \"0.0.0.0:443\", or pass that port on as it is"
+             to port 443 of the domains: listen on \"0.0.0.0:443\", or pass that port on as it is (a socket of systemd counts instead of this address)"
         )),
         _ => None,
     }

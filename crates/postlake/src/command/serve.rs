@@ -46,7 +46,7 @@ pub(crate) async fn run(arguments: ServeArgs, sockets: &Sockets) -> Result<ExitC
     for line in banner::lines(&settings, server.listeners, loads) {
         say(&line);
     }
-    let mut lacks_certificate = server.listeners.lacks_certificate;
+    let mut lacks_certificate = server.listeners.lacks_certificate.is_some();
     loop {
         tokio::select! {
             () = stop.cancelled() => break,

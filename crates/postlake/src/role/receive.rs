@@ -127,10 +127,11 @@ impl Receiving {
         }
     }
 
-    /// Whether no handshake can succeed because there is no certificate yet.
-    pub(crate) fn waits_for_certificate(&self) -> bool {
+    /// Without a certificate yet, in how many seconds an authority is asked for one.
+    pub(crate) fn lacks_certificate(&self) -> Option<i64> {
         let keeper = self.keeper.as_ref();
-        keeper.is_some_and(|keeper| !keeper.has_certificate())
+        let keeper = keeper.filter(|keeper| !keeper.has_certificate())?;
+        Some(keeper.progress().next_at_secs - tls::now()())
     }
 
     /// Returns once an authority has given a certificate.

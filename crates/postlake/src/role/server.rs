@@ -96,7 +96,7 @@ impl Server {
             let receiving = receive::start(settings, sockets, on_landed).await?;
             vitals.has_receiver(receiving.ingesting());
             server.listeners.ingest = Some(receiving.address);
-            server.listeners.lacks_certificate = receiving.waits_for_certificate();
+            server.listeners.lacks_certificate = receiving.lacks_certificate();
             server.receiving = Some(receiving);
         }
         if has(RoleName::Read) {

@@ -274,6 +274,9 @@ fn a_failure_is_remembered_over_restarts_and_a_signal_asks_at_once() {
         said.contains("have failed; the next one is later"),
         "{said}"
     );
+    assert!(said.contains("is asked again in "), "{said}");
+    let (_, detail) = ready(&server);
+    assert!(detail.contains("onnection refused"), "{detail}");
     assert_eq!(site.pebble.made("orders"), 0);
     server.signal(Signal::HUP);
     until("there is a certificate", || site.client().post().ok());
