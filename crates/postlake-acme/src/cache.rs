@@ -22,6 +22,7 @@ use url::Url;
 
 const ACCOUNT: &str = "account";
 const CERTIFICATE: &str = "certificate";
+const ORDER: &str = "order";
 const ATTEMPTS: &str = "attempts";
 const VERSION: u32 = 1;
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -86,10 +87,22 @@ pub(crate) struct KeptAccount {
     pub(crate) credentials: AccountCredentials,
 }
 
+/// An order that is under way, with the key of the certificate to come: who takes it up again orders
+/// nothing twice.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct KeptOrder {
+    pub(crate) names: Vec<String>,
+    /// The authority's name for it.
+    pub(crate) url: String,
+    /// In PEM.
+    pub(crate) key: String,
+}
+
 /// Attempts to get a certificate that have brought none so far.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Attempts {
     pub(crate) names: Vec<String>,
+    /// Those in a row, without one that is under way or was broken off.
     pub(crate) failures: u32,
     /// When the next one may be, in seconds since 1970.
     pub(crate) next_at_secs: i64,
@@ -179,6 +192,19 @@ impl Cache {
         self.write(ACCOUNT, &self.json(ACCOUNT, account)?)
     }
 
+    pub(crate) fn order(&self) -> Result<Option<KeptOrder>, CacheError> {
+        self.parsed(ORDER)
+    }
+
+    /// On `Ok` it is on the disk.
+    pub(crate) fn keep_order(&self, order: &KeptOrder) -> Result<(), CacheError> {
+        self.write(ORDER, &self.json(ORDER, order)?)
+    }
+
+    pub(crate) fn forget_order(&self) -> Result<(), CacheError> {
+        self.forget(ORDER)
+    }
+
     pub(crate) fn attempts(&self) -> Result<Option<Attempts>, CacheError> {
         self.parsed(ATTEMPTS)
     }
@@ -189,7 +215,11 @@ impl Cache {
     }
 
     pub(crate) fn forget_attempts(&self) -> Result<(), CacheError> {
-        let path = self.file(ATTEMPTS);
+        self.forget(ATTEMPTS)
+    }
+
+    fn forget(&self, what: &str) -> Result<(), CacheError> {
+        let path = self.file(what);
         match fs::remove_file(&path) {
             Err(source) if source.kind() != ErrorKind::NotFound => {
                 Err(self.failed("remove", &path, source))

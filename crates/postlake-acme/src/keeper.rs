@@ -173,7 +173,7 @@ impl Keeper {
                 () = self.about.due() => {}
             }
             tokio::select! {
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => return self.about.broken_off().await,
                 () = self.about.attempt() => {}
             }
         }
@@ -237,7 +237,12 @@ impl About {
             }
             attempts => attempts?,
         };
-        let attempts = attempts.filter(|attempts| attempts.names == self.settings.names);
+        // Of a certificate that is not due, something was left when the process ended.
+        let is_due = renewal_at.is_none_or(|due| due <= now);
+        if !is_due {
+            self.cache.forget_order()?;
+        }
+        let attempts = attempts.filter(|attempts| is_due && attempts.names == self.settings.names);
         let mut next_at_secs = renewal_at.unwrap_or(now);
         let mut state = self.state();
         if let Some(attempts) = attempts {
@@ -271,7 +276,7 @@ impl About {
                 () = self.asked.notified() => {
                     let state = self.state();
                     let rested = (self.now)() - state.begun_at_secs >= ASKED_SECS;
-                    if state.failures_in_a_row > 0 && rested {
+                    if state.progress.trouble.is_some() && rested {
                         return;
                     }
                 }
@@ -280,23 +285,45 @@ impl About {
     }
 
     /// Asks the authority for a certificate. That it is being asked is kept first: a crash on the way
-    /// must not make a crowd of orders out of restarts.
+    /// must not make a crowd of requests out of restarts.
     async fn attempt(&self) {
         let now = (self.now)();
         let failures = {
             let mut state = self.state();
             state.begun_at_secs = now;
-            state.failures_in_a_row = state.failures_in_a_row.saturating_add(1);
             state.failures_in_a_row
         };
-        let next_at = now + wait_secs(failures, rand::random());
-        let outcome = match self.keep_attempts(failures, next_at, None).await {
+        let begun = self.keep_attempts(failures, now + ASKED_SECS, None);
+        let outcome = match begun.await {
             Ok(()) => self.order().await,
             Err(source) => Err(AcmeError::Cache { source }),
         };
         match outcome {
-            Ok(renewal_at) => self.succeeded(renewal_at).await,
-            Err(error) => self.failed(&error, failures, next_at).await,
+            Ok(renewal_at) => self.succeeded(renewal_at),
+            Err(error) => self.failed(&error).await,
+        }
+    }
+
+    /// As if the attempt that was broken off had not begun: the next process need not wait.
+    async fn broken_off(&self) {
+        let (failures, next_at, trouble) = {
+            let state = self.state();
+            let progress = &state.progress;
+            (
+                state.failures_in_a_row,
+                progress.next_at_secs,
+                progress.trouble.clone(),
+            )
+        };
+        let kept = match trouble {
+            None => on_disk(&self.cache, Cache::forget_attempts).await,
+            trouble => self.keep_attempts(failures, next_at, trouble).await,
+        };
+        if let Err(error) = kept {
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "an attempt to get a certificate was broken off, and this was not written down"
+            );
         }
     }
 
@@ -325,7 +352,9 @@ impl About {
             .install(certificates, own_key)
             .map_err(|source| AcmeError::Use { source })?;
         let kept = on_disk(&self.cache, move |cache| {
+            // The order first: it must not be taken up again once its certificate is there.
             cache.keep_certificate(&ordered, &chain, &key)?;
+            cache.forget_order()?;
             cache.forget_attempts()
         });
         // It is in use and good for its time. To order it again would not free the disk.
@@ -358,7 +387,7 @@ impl About {
         on_disk(&self.cache, move |cache| cache.keep_attempts(&attempts)).await
     }
 
-    async fn succeeded(&self, renewal_at: i64) {
+    fn succeeded(&self, renewal_at: i64) {
         info!(
             names = ?self.settings.names,
             not_after_secs = self.tls.status().not_after_secs,
@@ -373,9 +402,11 @@ impl About {
         state.progress.trouble = None;
     }
 
-    async fn failed(&self, failure: &AcmeError, failures: u32, next_at: i64) {
+    async fn failed(&self, failure: &AcmeError) {
         let now = (self.now)();
+        let failures = self.state().failures_in_a_row.saturating_add(1);
         let wanted = self.authority.wanted_until().unwrap_or(now);
+        let next_at = now + wait_secs(failures, rand::random());
         let next_at = next_at.max(wanted.min(now + LONGEST_WAIT_SECS));
         let trouble = in_a_line(failure);
         let kept = self.keep_attempts(failures, next_at, Some(trouble.clone()));
@@ -387,6 +418,7 @@ impl About {
         }
         self.tell_failure(&trouble, failures, next_at - now);
         let mut state = self.state();
+        state.failures_in_a_row = failures;
         state.progress.failures += 1;
         state.progress.next_at_secs = next_at;
         state.progress.trouble = Some(trouble);

@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use instant_acme::{
-    Account, AuthorizationStatus, ChallengeType, Error, ExternalAccountKey, Identifier, NewAccount,
-    NewOrder, Order, OrderStatus, Problem, RetryPolicy,
+    Account, AuthorizationStatus, ChallengeStatus, ChallengeType, Error, ExternalAccountKey,
+    Identifier, NewAccount, NewOrder, Order, OrderStatus, Problem, RetryPolicy,
 };
 use postlake_listen::{ChallengeAnswer, Tls, TlsError};
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use tracing::{info, warn};
 
 use crate::authority::Authority;
-use crate::cache::{Cache, CacheError, KeptAccount};
+use crate::cache::{Cache, CacheError, KeptAccount, KeptOrder};
 use crate::challenge::{CannotMake, answer};
 use crate::settings::Settings;
 
@@ -101,8 +101,8 @@ pub enum OrderError {
         /// Why.
         source: io::Error,
     },
-    /// The account cannot be kept.
-    #[error("keep the account")]
+    /// Account or order cannot be kept.
+    #[error("keep account and order")]
     Keep {
         /// Why.
         source: CacheError,
@@ -154,7 +154,7 @@ pub(crate) async fn obtain(
             orders += 1;
             let issued = async {
                 let account = account(settings, cache, authority).await?;
-                order(settings, &account, tls).await
+                order(settings, cache, &account, tls).await
             };
             match issued.await {
                 Err(error) if orders < ORDERS && error.is(BAD_NONCE) => {}
@@ -302,36 +302,112 @@ fn mailto(contacts: &[String]) -> Vec<String> {
     contacts.map(|mail| format!("mailto:{mail}")).collect()
 }
 
-async fn order(settings: &Settings, account: &Account, tls: &Tls) -> Result<Issued, OrderError> {
+/// One that was under way is taken up again, and forgotten when the authority wants it no more.
+async fn order(
+    settings: &Settings,
+    cache: &Cache,
+    account: &Account,
+    tls: &Tls,
+) -> Result<Issued, OrderError> {
+    let (mut order, key) = match under_way(settings, cache, account).await? {
+        Some(order) => order,
+        None => new_order(settings, cache, account).await?,
+    };
+    let issued = complete(settings, &mut order, &key, tls).await;
+    if let Err(OrderError::Refused { .. } | OrderError::Unproven { .. }) = &issued {
+        forget_order(cache).await?;
+    }
+    let chain = issued?;
+    Ok(Issued { chain, key })
+}
+
+async fn complete(
+    settings: &Settings,
+    order: &mut Order,
+    key: &str,
+    tls: &Tls,
+) -> Result<String, OrderError> {
+    if order.state().status == OrderStatus::Pending {
+        let answers = prove(order, tls).await?;
+        be_seen(order).await?;
+        drop(answers);
+    }
+    if order.state().status == OrderStatus::Ready {
+        let request = request(&settings.names, key);
+        let request = request.map_err(|source| OrderError::Request { source })?;
+        let finalized = order.finalize_csr(&request).await;
+        finalized.map_err(OrderError::of("hand in the request for the certificate"))?;
+    }
+    let chain = order.poll_certificate(&POLLS).await;
+    chain.map_err(OrderError::of("wait for the certificate"))
+}
+
+/// The order that an earlier attempt has left, with its key, if the authority still wants it.
+async fn under_way(
+    settings: &Settings,
+    cache: &Cache,
+    account: &Account,
+) -> Result<Option<(Order, String)>, OrderError> {
+    let kept = match on_disk(cache, Cache::order).await {
+        Err(CacheError::Damaged { .. }) => None,
+        kept => kept.map_err(|source| OrderError::Keep { source })?,
+    };
+    let Some(kept) = kept.filter(|kept| kept.names == settings.names) else {
+        return Ok(None);
+    };
+    let order = match account.order(kept.url).await {
+        Ok(mut order) => Some((order.state().status, order)),
+        Err(Error::Api(_)) => None,
+        Err(error) => {
+            return Err(OrderError::of("ask for the order that is under way")(error));
+        }
+    };
+    match order {
+        Some((status, order)) if status != OrderStatus::Invalid => Ok(Some((order, kept.key))),
+        _ => forget_order(cache).await.map(|()| None),
+    }
+}
+
+/// An order that is kept before anything is done with it.
+async fn new_order(
+    settings: &Settings,
+    cache: &Cache,
+    account: &Account,
+) -> Result<(Order, String), OrderError> {
     let names = settings.names.iter().cloned();
     let names: Vec<_> = names.map(Identifier::Dns).collect();
     let order = account.new_order(&NewOrder::new(&names)).await;
-    let mut order = order.map_err(OrderError::of("order a certificate"))?;
-    let answers = prove(&mut order, tls).await?;
+    let order = order.map_err(OrderError::of("order a certificate"))?;
+    let key = KeyPair::generate().map_err(|source| OrderError::Request { source })?;
+    let key = key.serialize_pem();
+    let kept = KeptOrder {
+        names: settings.names.clone(),
+        url: order.url().to_owned(),
+        key: key.clone(),
+    };
+    let kept = on_disk(cache, move |cache| cache.keep_order(&kept)).await;
+    kept.map_err(|source| OrderError::Keep { source })?;
+    Ok((order, key))
+}
+
+async fn forget_order(cache: &Cache) -> Result<(), OrderError> {
+    let forgotten = on_disk(cache, Cache::forget_order).await;
+    forgotten.map_err(|source| OrderError::Keep { source })
+}
+
+/// Waits until the authority has seen the answers.
+async fn be_seen(order: &mut Order) -> Result<(), OrderError> {
     let doing = "wait for the authority's look at this server";
-    match order.poll_ready(&POLLS).await {
-        Ok(OrderStatus::Invalid) => {
-            let refused = OrderError::Refused {
-                doing,
-                said: "the order is invalid".to_owned(),
-                kind: String::new(),
-            };
-            return Err(unproven(&mut order).await.unwrap_or(refused));
-        }
-        Err(error @ Error::Api(_)) => {
-            let refused = OrderError::of(doing)(error);
-            return Err(unproven(&mut order).await.unwrap_or(refused));
-        }
-        ready => drop(ready.map_err(OrderError::of(doing))?),
-    }
-    drop(answers);
-    let (key, request) =
-        request(&settings.names).map_err(|source| OrderError::Request { source })?;
-    let finalized = order.finalize_csr(&request).await;
-    finalized.map_err(OrderError::of("hand in the request for the certificate"))?;
-    let chain = order.poll_certificate(&POLLS).await;
-    let chain = chain.map_err(OrderError::of("wait for the certificate"))?;
-    Ok(Issued { chain, key })
+    let refused = match order.poll_ready(&POLLS).await {
+        Ok(OrderStatus::Invalid) => OrderError::Refused {
+            doing,
+            said: "the order is invalid".to_owned(),
+            kind: String::new(),
+        },
+        Err(error @ Error::Api(_)) => OrderError::of(doing)(error),
+        seen => return seen.map(drop).map_err(OrderError::of(doing)),
+    };
+    Err(unproven(order).await.unwrap_or(refused))
 }
 
 /// Tells the authority to look at this server for each name that it does not know yet. The answers
@@ -354,8 +430,11 @@ async fn prove(order: &mut Order, tls: &Tls) -> Result<Vec<ChallengeAnswer>, Ord
         let made = made.map_err(|source| OrderError::Answer { source })?;
         let standing = tls.answer_challenge(&name, made.certificate, made.key);
         answers.push(standing.map_err(|source| OrderError::Use { source })?);
-        let told = challenge.set_ready().await;
-        told.map_err(OrderError::of("say that the challenge can be looked at"))?;
+        // Of an order that is taken up again the authority may have been told already.
+        if challenge.status == ChallengeStatus::Pending {
+            let told = challenge.set_ready().await;
+            told.map_err(OrderError::of("say that the challenge can be looked at"))?;
+        }
     }
     Ok(answers)
 }
@@ -377,11 +456,10 @@ async fn unproven(order: &mut Order) -> Option<OrderError> {
     None
 }
 
-/// A new key in PEM and the request for it in DER.
-fn request(names: &[String]) -> Result<(String, Vec<u8>), rcgen::Error> {
+/// The request for a certificate with that key, in DER.
+fn request(names: &[String], key: &str) -> Result<Vec<u8>, rcgen::Error> {
     let mut params = CertificateParams::new(names.to_owned())?;
     params.distinguished_name = DistinguishedName::new();
-    let key = KeyPair::generate()?;
-    let request = params.serialize_request(&key)?;
-    Ok((key.serialize_pem(), request.der().to_vec()))
+    let request = params.serialize_request(&KeyPair::from_pem(key)?)?;
+    Ok(request.der().to_vec())
 }

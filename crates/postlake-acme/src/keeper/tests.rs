@@ -229,7 +229,38 @@ async fn stopping_waits_for_no_authority() {
     stop.cancel();
     let ended = tokio::time::timeout(Duration::from_secs(5), running).await;
     ended.unwrap().unwrap();
-    // The attempt that was broken off counts.
+    // Who was told to stop has not failed.
     let (again, _tls) = rig.open(&["a.example"]);
-    assert!(again.progress().next_at_secs > TODAY);
+    assert_eq!(again.progress().next_at_secs, TODAY);
+    assert_eq!(again.progress().trouble, None);
+}
+
+/// A crash is not told to anybody: the next process waits a minute, and no longer each time.
+#[tokio::test]
+async fn a_crash_on_the_way_costs_a_minute() {
+    let (_held, port) = silent();
+    let rig = Rig::new(port);
+    let cache = Cache::of(&rig.folder.path().join("acme"), &rig.directory);
+    for crash in 1..=3 {
+        let (keeper, _tls) = rig.open(&["a.example"]);
+        let running = tokio::spawn(keeper.clone().run(CancellationToken::new()));
+        let due = TODAY + crash * ASKED_SECS;
+        let begun = async {
+            while cache
+                .attempts()
+                .unwrap()
+                .map(|attempts| attempts.next_at_secs)
+                != Some(due)
+            {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, begun).await.unwrap();
+        running.abort();
+        let (again, _tls) = rig.open(&["a.example"]);
+        assert_eq!(again.progress().next_at_secs, due);
+        let trouble = again.progress().trouble.unwrap();
+        assert!(trouble.contains("broken off"), "{trouble}");
+        rig.clock.fetch_add(ASKED_SECS, Relaxed);
+    }
 }

@@ -163,7 +163,9 @@ fn a_new_server_gets_a_certificate_and_a_restart_asks_for_none() {
         let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode & 0o077, 0, "{}: {mode:o}", path.display());
     }
-    assert!(!site.cached("attempts.json").exists());
+    for left in ["attempts.json", "order.json"] {
+        assert!(!site.cached(left).exists(), "{left}");
+    }
     for check in [
         "authority",
         "certificate",
@@ -283,8 +285,7 @@ fn a_failure_is_remembered_over_restarts_and_a_signal_asks_at_once() {
     server.stop();
 }
 
-/// Killed while the authority looks: the next process has its certificate all the same, with the
-/// same account. Now and then the authority looks so soon that there is nothing left to kill.
+/// Killed while the authority looks: the next process takes up the same order with the same account. Now and then the authority looks so soon that there is nothing left to kill.
 #[test]
 fn a_kill_in_the_middle_of_an_order_costs_nothing_but_time() {
     let wants = Wants {
@@ -307,6 +308,9 @@ fn a_kill_in_the_middle_of_an_order_costs_nothing_but_time() {
         server.signal(Signal::HUP);
         until("there is a certificate", || site.client().post().ok());
         assert_eq!(site.pebble.made("accounts"), 1);
+        // A look that has found nobody spoils an order, and only then there is another one.
+        let spoilt = site.pebble.said().contains("set INVALID");
+        assert_eq!(site.pebble.made("orders"), if spoilt { 2 } else { 1 });
         server.stop();
         return;
     }

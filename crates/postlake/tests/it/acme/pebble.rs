@@ -161,7 +161,8 @@ impl Pebble {
         self.said().matches("-> calling handler").count()
     }
 
-    fn said(&self) -> String {
+    /// What it has written.
+    pub(super) fn said(&self) -> String {
         self.running.as_ref().unwrap().stdout()
     }
 
