@@ -6,6 +6,8 @@
 mod binaries;
 mod convert;
 mod figures;
+mod goals;
+mod limits;
 pub(crate) mod machine;
 mod measured;
 mod profile;
@@ -25,40 +27,51 @@ struct Effort {
     seconds: f64,
     /// Whether the binaries are built first, or taken as the last build left them.
     build: bool,
+    /// What stands in the store at a start, of `limits`.
+    gigabytes: f64,
+    /// The one load of `limits` that is wanted, such as `L6`.
+    only: Option<&'static str>,
 }
 
 const FULL: Effort = Effort {
     rounds: 5,
     seconds: 10.0,
     build: true,
+    gigabytes: 1.0,
+    only: None,
 };
-/// `receive` has many loads; all of them end within nine minutes.
+/// `receive` and `limits` have many loads; all of them end within nine minutes.
 const FULL_RECEIVE: Effort = Effort {
     rounds: 3,
     seconds: 3.0,
     build: true,
+    gigabytes: 1.0,
+    only: None,
 };
 const QUICK: Effort = Effort {
     rounds: 1,
     seconds: 2.0,
     build: true,
+    gigabytes: 1.0,
+    only: None,
 };
 
-/// `bench receive|convert|profile [--quick] [--rounds N] [--seconds S] [--no-build]`.
+/// `bench receive|limits|convert|profile [--quick] [--rounds N] [--seconds S] [--gigabytes G] [--only LOAD] [--no-build]`.
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     let Some((name, rest)) = arguments.split_first() else {
-        bail!("bench receive, bench convert or bench profile");
+        bail!("bench receive, bench limits, bench convert or bench profile");
     };
     let full = match name.as_str() {
-        "receive" => FULL_RECEIVE,
+        "receive" | "limits" => FULL_RECEIVE,
         _ => FULL,
     };
     let effort = effort(full, rest)?;
     match name.as_str() {
         "receive" => receive::run(root, effort),
+        "limits" => limits::run(root, effort),
         "convert" => convert::run(root, effort),
         "profile" => profile::run(root, effort),
-        _ => bail!("there is no benchmark {name}; there are receive, convert and profile"),
+        _ => bail!("there is no benchmark {name}; there are receive, limits, convert and profile"),
     }
 }
 
@@ -67,11 +80,15 @@ fn effort(full: Effort, arguments: &[String]) -> Result<Effort> {
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
         match word.as_str() {
-            "--quick" => effort = QUICK,
+            "--quick" => (effort.rounds, effort.seconds) = (QUICK.rounds, QUICK.seconds),
             "--no-build" => effort.build = false,
             "--rounds" => effort.rounds = number(words.next())? as usize,
             "--seconds" => effort.seconds = number(words.next())?,
-            _ => bail!("{word} is not --quick, --rounds N, --seconds S or --no-build"),
+            "--gigabytes" => effort.gigabytes = number(words.next())?,
+            "--only" => effort.only = Some(limits::named(words.next())?),
+            _ => bail!(
+                "{word} is not --quick, --rounds N, --seconds S, --gigabytes G, --only LOAD or --no-build"
+            ),
         }
     }
     if effort.rounds == 0 || effort.seconds <= 0.0 {

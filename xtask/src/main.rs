@@ -66,10 +66,10 @@ const DETAILS: &str = "\
 test [--fast] [ARGUMENTS OF NEXTEST]
     --fast    no installs, no servers: tests that need one say so and pass over it
     Example: cargo xtask test --fast -p postlake-raw segment
-bench receive|convert [--quick] [--rounds N] [--seconds S] [--no-build]
+bench receive|limits|convert [--quick] [--rounds N] [--seconds S] [--no-build]
     Writes bench/runs/<date>-<commit>-<name>.md and .json
     Example: cargo xtask bench receive
-faults [--kills N] [--cuts N] [--io-kills N|all] [--seed S] [--only NAME] [--release]
+faults [--kills N] [--cuts N] [--io-kills N|all] [--s3-batches N] [--previous PATH] [--seed S] [--only NAME] [--release]
     --kills     random kills (10)
     --cuts      power cuts (20000); --seeds is the same
     --io-kills  how many calls of each kind are hit (3)

@@ -110,6 +110,19 @@ impl Server {
         Ok(seconds)
     }
 
+    /// The memory that it holds now, in MiB.
+    pub(crate) fn rss_mib(&self) -> Result<f64> {
+        memory_mib(self.child.id(), "VmRSS:").context("read a server's memory")
+    }
+
+    /// How many files, sockets and the like it has open.
+    pub(crate) fn descriptors(&self) -> Result<usize> {
+        let folder = format!("/proc/{}/fd", self.child.id());
+        Ok(fs::read_dir(folder)
+            .context("count a server's descriptors")?
+            .count())
+    }
+
     /// The most memory that it ever held, in MiB.
     pub(crate) fn peak_rss_mib(&self) -> Result<f64> {
         peak_rss_mib(self.child.id()).context("read a server's memory")
@@ -126,7 +139,9 @@ impl Drop for Server {
 
 fn address_in(lines: &mut impl std::io::BufRead) -> Option<String> {
     lines.lines().map_while(Result::ok).find_map(|line| {
-        let (_, rest) = line.split_once("http://")?;
+        let (_, rest) = line
+            .split_once("http://")
+            .or_else(|| line.split_once("https://"))?;
         let end = rest.find(['/', ' ']).unwrap_or(rest.len());
         rest.get(..end).map(str::to_owned)
     })
@@ -218,10 +233,12 @@ fn parse_stat(text: &str) -> Option<(bool, f64)> {
 }
 
 fn peak_rss_mib(id: u32) -> Option<f64> {
+    memory_mib(id, "VmHWM:")
+}
+
+fn memory_mib(id: u32, name: &str) -> Option<f64> {
     let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     let kib: f64 = line.split_whitespace().next()?.parse().ok()?;
     Some(kib / 1024.0)
 }
@@ -245,6 +262,10 @@ mod tests {
         assert_eq!(
             address_in(&mut "http://127.0.0.1:82 bucket\n".as_bytes()).unwrap(),
             "127.0.0.1:82"
+        );
+        assert_eq!(
+            address_in(&mut "https://127.0.0.1:83/\n".as_bytes()).unwrap(),
+            "127.0.0.1:83"
         );
         assert_eq!(address_in(&mut "nothing\n".as_bytes()), None);
     }

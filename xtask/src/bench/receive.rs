@@ -4,7 +4,7 @@ mod contest;
 mod goals;
 mod page;
 mod peers;
-mod rounds;
+pub(super) mod rounds;
 mod s3;
 
 use std::path::Path;
@@ -15,29 +15,31 @@ use serde_json::json;
 use super::Effort;
 use super::binaries::Binaries;
 use super::figures::Figures;
+use super::goals::{json as json_of, section as section_of};
 use super::machine::{Surroundings, load_average};
 use super::report::{Report, Section};
 use contest::Contest;
 use rounds::{Bench, Subject};
 
 /// Requests of the open loop, as a share of what the closed loop reached.
-const OPEN_SHARE: f64 = 0.6;
+pub(super) const OPEN_SHARE: f64 = 0.6;
 /// Requests a second of the lone connection.
-const LONE_RATE: f64 = 20.0;
+pub(super) const LONE_RATE: f64 = 20.0;
 
 /// What is sent.
 #[derive(Debug, Clone, Copy)]
-struct Profile {
+pub(super) struct Profile {
     /// Events in a body.
-    events: usize,
+    pub(super) events: usize,
     /// Different bodies, so many that equal ones never meet in the compressor's window.
-    pool: usize,
-    connections: usize,
-    /// A new connection for each batch, closed after it, as the sender does it.
-    fresh: bool,
+    pub(super) pool: usize,
+    pub(super) connections: usize,
+    /// A new connection for each batch, closed after it, as the sender does it, and TLS 1.3 on it, with a
+    /// handshake of its own.
+    pub(super) fresh: bool,
 }
 
-const LARGE: Profile = Profile {
+pub(super) const LARGE: Profile = Profile {
     events: 350,
     pool: 256,
     connections: 64,
@@ -53,7 +55,7 @@ const SMALL: Profile = Profile {
     connections: 64,
     fresh: false,
 };
-const SAMPLE: Profile = Profile {
+pub(super) const SAMPLE: Profile = Profile {
     events: 101,
     pool: 256,
     connections: 1,
@@ -141,7 +143,7 @@ impl Loads {
             "s3": self.s3.json(),
             "peers": self.contest.json(),
             "peers_small": self.small_contest.json(),
-            "goals": goals::json(&goals::of(self)),
+            "goals": json_of(&goals::of(self)),
         })
     }
 
@@ -149,7 +151,7 @@ impl Loads {
         let mean = |compared: &Compared| compared.postlake.median("mean_body_bytes");
         let closed = |profile, compared| page::closed_words(profile, mean(compared), effort);
         vec![
-            goals::section(&goals::of(self)),
+            section_of(&goals::of(self)),
             page::section(
                 &self.large,
                 "L1: closed loop, large batches",

@@ -21,40 +21,43 @@ const SYNCS_PER_SEGMENT: f64 = 2.0;
 
 /// What takes part in a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Subject {
+pub(in crate::bench) enum Subject {
     Postlake,
     Bare,
     Disk,
 }
 
 impl Subject {
-    pub(super) const ALL: [Self; 3] = [Self::Postlake, Self::Bare, Self::Disk];
+    pub(in crate::bench) const ALL: [Self; 3] = [Self::Postlake, Self::Bare, Self::Disk];
 }
 
 /// The figures of one subject in one round.
-pub(super) type Round = BTreeMap<String, f64>;
+pub(in crate::bench) type Round = BTreeMap<String, f64>;
 
-pub(super) struct Bench<'b> {
-    pub(super) binaries: &'b Binaries,
-    pub(super) effort: Effort,
+pub(in crate::bench) struct Bench<'b> {
+    pub(in crate::bench) binaries: &'b Binaries,
+    pub(in crate::bench) effort: Effort,
     /// Tells the batch ids of one load from those of the others.
     loads: u32,
     /// Batches in a segment, as postlake last made them.
     group: f64,
+    /// Authority, certificate and key, once they were needed.
+    certificates: Option<PathBuf>,
 }
 
 impl<'b> Bench<'b> {
-    pub(super) fn new(binaries: &'b Binaries, effort: Effort) -> Self {
+    pub(in crate::bench) fn new(binaries: &'b Binaries, effort: Effort) -> Self {
         Self {
             binaries,
             effort,
             loads: 0,
             group: FIRST_GROUP,
+            certificates: None,
         }
     }
 
     /// Every subject once in each round, in turned order; `rate` makes it an open loop.
-    pub(super) fn compare(
+    pub(in crate::bench::receive) fn compare(
         &mut self,
         profile: Profile,
         rate: Option<f64>,
@@ -87,7 +90,7 @@ impl<'b> Bench<'b> {
     }
 
     /// `postlake serve` without a place for its data.
-    pub(super) fn serve(&self) -> Command {
+    pub(in crate::bench) fn serve(&self) -> Command {
         let mut command = Command::new(&self.binaries.postlake);
         command
             .args(["serve", "--role", "receive"])
@@ -98,14 +101,43 @@ impl<'b> Bench<'b> {
     }
 
     /// A running `postlake serve`, and where its data lies.
-    pub(super) fn start_postlake(&self) -> Result<(Server, PathBuf)> {
+    pub(in crate::bench) fn start_postlake(&self) -> Result<(Server, PathBuf)> {
         let data = self.binaries.folder.join("data");
         let server = Server::start(self.serve().arg("--data").arg(&data), true)?;
         Ok((server, data))
     }
 
+    /// The folder with the certificates of this run.
+    fn certificates(&mut self) -> Result<PathBuf> {
+        if let Some(folder) = &self.certificates {
+            return Ok(folder.clone());
+        }
+        let folder = self.binaries.folder.join("tls");
+        let mut command = Command::new(&self.binaries.bench);
+        answer(command.arg("certificate").arg("--dir").arg(&folder))?;
+        Ok(self.certificates.insert(folder).clone())
+    }
+
+    fn start_for(&mut self, profile: Profile) -> Result<(Server, PathBuf)> {
+        if !profile.fresh {
+            return self.start_postlake();
+        }
+        let folder = self.certificates()?;
+        let data = self.binaries.folder.join("data");
+        let mut command = self.serve();
+        command
+            .arg("--data")
+            .arg(&data)
+            .env(
+                "POSTLAKE_INGEST__TLS__CERT_FILE",
+                folder.join("certificate.pem"),
+            )
+            .env("POSTLAKE_INGEST__TLS__KEY_FILE", folder.join("key.pem"));
+        Ok((Server::start(&mut command, true)?, data))
+    }
+
     fn postlake(&mut self, profile: Profile, rate: Option<f64>) -> Result<Round> {
-        let (server, data) = self.start_postlake()?;
+        let (server, data) = self.start_for(profile)?;
         let (mut round, ids) = self.load(&server, profile, rate, self.effort.seconds)?;
         // Killed, not drained: what was answered has to be there.
         drop(server);
@@ -134,7 +166,7 @@ impl<'b> Bench<'b> {
 
     /// Compares what was answered 200 with what is stored: `part` is `stored` for postlake's raw store
     /// and `files` for a peer's folder.
-    pub(super) fn stored(
+    pub(in crate::bench) fn stored(
         &self,
         part: &str,
         profile: Profile,
@@ -151,12 +183,17 @@ impl<'b> Bench<'b> {
     }
 
     fn bare(&mut self, profile: Profile, rate: Option<f64>) -> Result<Round> {
-        let server = Server::start(Command::new(&self.binaries.bench).arg("bare"), false)?;
+        let mut command = Command::new(&self.binaries.bench);
+        command.arg("bare");
+        if profile.fresh {
+            command.arg("--tls").arg(self.certificates()?);
+        }
+        let server = Server::start(&mut command, false)?;
         Ok(self.load(&server, profile, rate, self.effort.seconds)?.0)
     }
 
     /// Warms up, then measures; also gives the files with the ids that were answered 200.
-    pub(super) fn load(
+    pub(in crate::bench) fn load(
         &mut self,
         server: &Server,
         profile: Profile,
@@ -187,7 +224,7 @@ impl<'b> Bench<'b> {
     }
 
     /// The load generator, and the file in which it will say what was answered 200.
-    pub(super) fn generator(
+    pub(in crate::bench) fn generator(
         &mut self,
         server: &Server,
         profile: Profile,
@@ -208,6 +245,9 @@ impl<'b> Bench<'b> {
         option("fresh", profile.fresh.to_string());
         option("seconds", seconds.to_string());
         option("run", self.loads.to_string());
+        if let (true, Some(folder)) = (profile.fresh, &self.certificates) {
+            command.arg("--tls").arg(folder);
+        }
         (command, ids)
     }
 
@@ -256,7 +296,7 @@ impl<'b> Bench<'b> {
 }
 
 /// Removes what a round stored, and the files with its ids.
-pub(super) fn clear(data: &Path, ids: &[PathBuf]) -> Result<()> {
+pub(in crate::bench) fn clear(data: &Path, ids: &[PathBuf]) -> Result<()> {
     fs::remove_dir_all(data).context("remove the data")?;
     for path in ids {
         fs::remove_file(path).context("remove the ids")?;
@@ -387,7 +427,7 @@ fn most_at_equal_cpu(bare: &Round, disk: &Round) -> Option<f64> {
     Some(reads / (reads + encodes))
 }
 
-pub(super) fn brief(round: &Round) -> String {
+pub(in crate::bench) fn brief(round: &Round) -> String {
     let shown = [
         "requests_per_second",
         "megabytes_per_second",

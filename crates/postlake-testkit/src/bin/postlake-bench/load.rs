@@ -5,10 +5,10 @@
 //! moment at which a connection was free for it: a server that stalls cannot hide what it made wait
 //! (coordinated omission). One thread, so that most of a small machine is left to the server.
 
-mod connection;
+pub(crate) mod connection;
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,18 +21,19 @@ use serde_json::{Value, json};
 use crate::arguments::Arguments;
 use crate::bodies;
 use crate::latencies::Latencies;
-use connection::Connection;
+use crate::tls;
+use connection::{Answer, Connection, Head, Route};
 
 /// What to send where.
 struct Plan {
-    target: SocketAddr,
-    path: String,
+    route: Route,
+    head: Head,
     connections: usize,
     duration: Duration,
     /// Requests a second; none for the closed loop.
     rate: Option<f64>,
-    /// A new connection for each request, closed by the answer, as the sender does it.
-    fresh: bool,
+    /// Most requests.
+    most: u64,
     /// The server is going to be killed: a connection that breaks is the end, not a fault.
     until_gone: bool,
     /// Tells the batch ids of this run from those of others.
@@ -44,8 +45,15 @@ struct Plan {
 #[derive(Default)]
 struct Tally {
     latencies: Latencies,
+    /// How much later than due requests of the open loop were begun, because the generator had no time or no
+    /// connection for them.
+    lateness: Latencies,
     bytes: u64,
-    refused: u64,
+    /// Answers other than 200, by status.
+    refused: BTreeMap<u16, u64>,
+    refusals: Latencies,
+    /// Answers 503 that do not say when to come again.
+    without_when: u64,
     broken: u64,
     /// Ids of the batches that were answered 200, a line each.
     acknowledged: String,
@@ -53,18 +61,7 @@ struct Tally {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Value> {
     let events: usize = arguments.or("events", 350)?;
-    let seed: u64 = arguments.or("seed", 1)?;
-    let plan = Plan {
-        target: arguments.required("target")?,
-        path: arguments.or("path", "/webhooks/events".to_owned())?,
-        connections: arguments.or("connections", 64)?,
-        duration: Duration::from_secs_f64(arguments.or("seconds", 10.0)?),
-        rate: arguments.optional("rate")?,
-        fresh: arguments.or("fresh", false)?,
-        until_gone: arguments.or("until-gone", false)?,
-        run: arguments.or("run", 0)?,
-        pool: bodies::pool(seed, arguments.or("pool", 256)?, events),
-    };
+    let plan = plan(arguments, events)?;
     let ids: Option<PathBuf> = arguments.optional("ids")?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -87,11 +84,42 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Value> {
     Ok(report(tally, seconds, events, cpu, busy))
 }
 
+fn plan(arguments: &Arguments, events: usize) -> Result<Plan> {
+    let tls: Option<PathBuf> = arguments.optional("tls")?;
+    Ok(Plan {
+        route: Route {
+            target: arguments.required("target")?,
+            tls: tls.map(|folder| tls::connector(&folder)).transpose()?,
+            addresses: arguments.or("addresses", 0)?,
+        },
+        head: Head {
+            path: arguments.or("path", "/webhooks/events".to_owned())?,
+            authorization: arguments.optional("authorization")?,
+            last: arguments.or("fresh", false)?,
+        },
+        connections: arguments.or("connections", 64)?,
+        duration: Duration::from_secs_f64(arguments.or("seconds", 10.0)?),
+        rate: arguments.optional("rate")?,
+        most: arguments.or("most", u64::MAX)?,
+        until_gone: arguments.or("until-gone", false)?,
+        run: arguments.or("run", 0)?,
+        pool: bodies::pool(arguments.or("seed", 1)?, arguments.or("pool", 256)?, events),
+    })
+}
+
 fn report(tally: Tally, seconds: f64, events: usize, cpu_seconds: f64, busy: f64) -> Value {
     let requests = tally.latencies.count() as f64;
+    let by_status: BTreeMap<String, u64> = tally
+        .refused
+        .iter()
+        .map(|(status, count)| (status.to_string(), *count))
+        .collect();
     json!({
         "requests": tally.latencies.count(),
-        "refused": tally.refused,
+        "refused": tally.refused.values().sum::<u64>(),
+        "refused_by_status": by_status,
+        "refused_latency": tally.refusals.report(),
+        "unavailable_without_retry_after": tally.without_when,
         "broken": tally.broken,
         "seconds": seconds,
         "requests_per_second": requests / seconds,
@@ -101,6 +129,7 @@ fn report(tally: Tally, seconds: f64, events: usize, cpu_seconds: f64, busy: f64
         "generator_cpu_seconds": cpu_seconds,
         "machine_busy_seconds": busy,
         "latency": tally.latencies.report(),
+        "lateness": tally.lateness.report(),
     })
 }
 
@@ -117,7 +146,12 @@ async fn drive(plan: Plan) -> Result<Tally> {
         let tally = task.await.context("a connection panicked")??;
         total.latencies.append(tally.latencies);
         total.bytes += tally.bytes;
-        total.refused += tally.refused;
+        total.lateness.append(tally.lateness);
+        total.refusals.append(tally.refusals);
+        total.without_when += tally.without_when;
+        for (status, count) in tally.refused {
+            *total.refused.entry(status).or_default() += count;
+        }
         total.broken += tally.broken;
         total.acknowledged.push_str(&tally.acknowledged);
     }
@@ -133,24 +167,25 @@ async fn post_many(plan: Arc<Plan>, next: Arc<AtomicU64>, start: Instant) -> Res
             .rate
             .map(|rate| start + Duration::from_secs_f64(number as f64 / rate));
         let begins = due.unwrap_or_else(Instant::now);
-        if begins >= start + plan.duration {
+        if begins >= start + plan.duration || number >= plan.most {
             return Ok(tally);
         }
         if let Some(due) = due {
             tokio::time::sleep_until(due.into()).await;
         }
         let begins = due.unwrap_or_else(Instant::now);
+        tally.lateness.add(begins.elapsed());
         let Some(body) = plan.pool.get(number as usize % plan.pool.len()) else {
             return Ok(tally);
         };
         let id = bodies::id(plan.run, number);
-        match post(&plan, &mut connection, &id, body).await {
-            Ok(200) => {
+        match post(&plan, &mut connection, number, &id, body).await {
+            Ok(answer) if answer.status == 200 => {
                 tally.latencies.add(begins.elapsed());
                 tally.bytes += body.len() as u64;
                 writeln!(tally.acknowledged, "{id}")?;
             }
-            Ok(_) => tally.refused += 1,
+            Ok(answer) => tally.refuse(&answer, begins.elapsed()),
             Err(_) if plan.until_gone => return Ok(tally),
             Err(_) => tally.broken += 1,
         }
@@ -158,16 +193,30 @@ async fn post_many(plan: Arc<Plan>, next: Arc<AtomicU64>, start: Instant) -> Res
 }
 
 /// Posts on the connection that is there, or on a new one; keeps it if it can be used again.
-async fn post(plan: &Plan, kept: &mut Option<Connection>, id: &str, body: &Bytes) -> Result<u16> {
+async fn post(
+    plan: &Plan,
+    kept: &mut Option<Connection>,
+    number: u64,
+    id: &str,
+    body: &Bytes,
+) -> Result<Answer> {
     let mut connection = match kept.take() {
         Some(connection) => connection,
-        None => Connection::open(plan.target).await?,
+        None => plan.route.open(number).await?,
     };
-    let answer = connection.post(&plan.path, id, body, plan.fresh).await?;
+    let answer = connection.post(&plan.head, id, body).await?;
     if !answer.closes {
         *kept = Some(connection);
     }
-    Ok(answer.status)
+    Ok(answer)
+}
+
+impl Tally {
+    fn refuse(&mut self, answer: &Answer, after: Duration) {
+        *self.refused.entry(answer.status).or_default() += 1;
+        self.refusals.add(after);
+        self.without_when += u64::from(answer.status == 503 && !answer.says_when);
+    }
 }
 
 /// User and system time of this process, in seconds.

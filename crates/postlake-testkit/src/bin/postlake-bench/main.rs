@@ -14,10 +14,13 @@ mod arguments;
 mod bare;
 mod bodies;
 mod corpus;
+mod crowd;
 mod disk;
 mod latencies;
 mod load;
+mod segments;
 mod stored;
+mod tls;
 
 use std::process::ExitCode;
 
@@ -28,8 +31,11 @@ use arguments::Arguments;
 const PARTS: &str = "\
 postlake-bench PART --name value ...
   load    posts batches to a server and measures the answers
+  crowd   keeps connections that send nothing, or a body byte by byte
+  certificate  makes an authority and a certificate for loads over TLS
   bare    a hyper server that reads every body and drops it
   disk    writes and syncs: appends, and segments as the receiver writes them
+  segments  fills a raw store with segments of past days
   stored  compares what was answered 200 with what lies in a raw store
   files   the same for a folder with a file for each body, as the peers store them
   corpus  files of events to convert";
@@ -53,8 +59,11 @@ fn run() -> Result<serde_json::Value> {
     let arguments = Arguments::parse(words)?;
     match part.as_str() {
         "load" => load::run(&arguments),
-        "bare" => bare::run(),
+        "crowd" => crowd::run(&arguments),
+        "certificate" => tls::issue(&arguments),
+        "bare" => bare::run(&arguments),
         "disk" => disk::run(&arguments),
+        "segments" => segments::run(&arguments),
         "stored" => stored::run(&arguments),
         "files" => stored::files(&arguments),
         "corpus" => corpus::run(&arguments),
