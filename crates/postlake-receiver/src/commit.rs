@@ -19,35 +19,50 @@
 //! Alerts stay, even when nobody waits for the answer any more, because nobody sends them again.
 //! When the disk is full, room is made for them from a reserve, if there is one.
 //!
+//! **One group ahead.** While a group is encoded and landed, the next one is encoded as soon as enough wait
+//! for it, under the number that will follow. It is landed after the one before, never at the same time; when
+//! that one fails, it goes back into the queue behind it. What was encoded ahead is given up as well when much
+//! more has come to wait meanwhile: a slow store is given few large segments.
+//!
 //! **How long a put is waited for.** `put_patience` at first, twice as long after each put that was
 //! not answered, up to `put_timeout`, and the groups become smaller: a slow store is given what it can
 //! take. A put that was given up may go on; there are never more than a few of those.
 //!
+//! **How many may wait.** As many as become durable within about a second, at the rate at which they do.
+//!
 //! **When it ends.** When the receiver is closed; and when the device has failed in every landing for
 //! `device_patience`: then a process that holds on to it helps nobody.
 
+mod ahead;
 mod landing;
 mod lanes;
+mod rate;
 mod stream;
 
+#[cfg(test)]
+mod tests;
+
 use std::error::Error;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use postlake_raw::clock::Clock;
-use postlake_raw::{LandCause, RawStore, SegmentKey, segment};
+use postlake_raw::{LandCause, RawStore, SegmentKey};
 use tokio::time::{Instant, sleep};
 use tracing::{Instrument as _, error, info, info_span};
 
 use crate::config::Config;
 use crate::counters::Tally;
+use crate::inflight::Inflight;
 use crate::receipt::{MakeRoom, OnLanded, Receipt};
 use crate::refusal::Refusal;
 
+use ahead::{Encoded, Encoding};
 use landing::{Lander, Mishap};
 use lanes::Group;
 pub(crate) use lanes::{Lanes, Waiting};
+use rate::{Landed, Rate};
 use stream::OpenStream;
 
 /// Tries before an event is refused, and before a closing receiver gives alerts up.
@@ -56,6 +71,10 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const LAST_BACKOFF: Duration = Duration::from_secs(2);
 /// Groups are not made smaller than this, in bytes of bodies.
 const LEAST_GROUP_BYTES: u64 = 1024 * 1024;
+
+/// A group that was encoded ahead is given up when so many times as many wait by the time it could be
+/// landed.
+const SMALL_SHARE: usize = 2;
 
 /// Why the committer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,12 +88,14 @@ pub(crate) enum End {
 /// The one task that writes the stream.
 pub(crate) struct Committer {
     config: Config,
-    lander: Lander,
+    lander: Arc<Lander>,
     clock: Arc<dyn Clock>,
     tally: Arc<Tally>,
     on_landed: OnLanded,
     make_room: Arc<OnceLock<MakeRoom>>,
     lanes: Lanes,
+    inflight: Arc<Inflight>,
+    rate: Rate,
     stream: Option<OpenStream>,
     last_start: Option<Instant>,
     row: Row,
@@ -103,6 +124,51 @@ enum Failure {
     Unfit,
 }
 
+/// What came of a group.
+enum Written {
+    Landed(Group),
+    /// With the mishap and the segment's size, if it came so far.
+    Failed(Failure, Group, Option<(Mishap, u64)>),
+    /// The runtime is going; so are its batches.
+    Cancelled,
+}
+
+/// Encodes and lands.
+async fn write(
+    encoding: Encoding,
+    lander: Arc<Lander>,
+    tally: Arc<Tally>,
+    patience: Duration,
+) -> Written {
+    let key = encoding.key;
+    let Some((encoded, group)) = encoding.finish().await else {
+        error!(segment.key = %key, "encoding a segment was cancelled, its batches are refused");
+        return Written::Cancelled;
+    };
+    let bytes = match encoded {
+        Encoded::Bytes(bytes) => bytes,
+        Encoded::Unfit(cause) => {
+            error!(segment.key = %key, error = &cause as &dyn Error, "batches do not make a segment");
+            return Written::Failed(Failure::Unfit, group, None);
+        }
+        Encoded::Panicked => {
+            error!(segment.key = %key, "encoding a segment panicked, its batches are refused");
+            return Written::Failed(Failure::Unfit, group, None);
+        }
+    };
+    let size = bytes.len() as u64;
+    tally.measures.segment_bytes.add(size);
+    let started = Instant::now();
+    let span =
+        info_span!("land", segment.key = %key, segment.bytes = size, batches = group.batches.len());
+    let landed = lander.land(&key, bytes, patience).instrument(span).await;
+    tally.measures.put.add_time(started.elapsed());
+    match landed {
+        Ok(()) => Written::Landed(group),
+        Err(mishap) => Written::Failed(mishap.failure, group, Some((mishap, size))),
+    }
+}
+
 impl Committer {
     pub(crate) fn new(
         config: Config,
@@ -111,15 +177,18 @@ impl Committer {
         tally: Arc<Tally>,
         on_landed: OnLanded,
         lanes: Lanes,
+        inflight: Arc<Inflight>,
     ) -> Self {
         Self {
             config,
-            lander: Lander::new(store),
+            lander: Arc::new(Lander::new(store)),
             clock,
             tally,
             on_landed,
             make_room: Arc::default(),
             lanes,
+            inflight,
+            rate: Rate::default(),
             stream: None,
             last_start: None,
             row: Row::default(),
@@ -133,14 +202,24 @@ impl Committer {
 
     /// Commits until nothing more can come, or the device is given up.
     pub(crate) async fn run(mut self) -> End {
-        while self.lanes.wait().await {
-            self.pace().await;
-            let alerts_only = self.row.failures > 0 && self.lanes.has_alerts();
-            let (group, withdrawn) = self.lanes.gather(self.group_bytes(), alerts_only);
-            Tally::add(&self.tally.withdrawn, withdrawn);
-            if !group.is_empty() {
-                self.commit(group).await;
-            }
+        let mut ahead = None;
+        while ahead.is_some() || self.lanes.wait().await {
+            let (encoding, alerts_only) = match ahead.take() {
+                Some(encoding) => {
+                    self.last_start = Some(Instant::now());
+                    (encoding, false)
+                }
+                None => {
+                    self.pace().await;
+                    let alerts_only = self.row.failures > 0 && self.lanes.has_alerts();
+                    let group = self.gather(alerts_only);
+                    if group.is_empty() {
+                        continue;
+                    }
+                    (Encoding::start(self.next_key(), group), alerts_only)
+                }
+            };
+            ahead = self.commit(encoding).await;
             if alerts_only && self.row.failures >= MAX_TRIES {
                 // Their own tries would have come to the same, and they would wait for them in vain.
                 let events = self.lanes.take_events();
@@ -179,50 +258,104 @@ impl Committer {
         shrunk.max(LEAST_GROUP_BYTES.min(most))
     }
 
+    /// What waits now, without what nobody waits for any more.
+    fn gather(&mut self, alerts_only: bool) -> Group {
+        let (group, withdrawn) = self.lanes.gather(self.group_bytes(), alerts_only);
+        Tally::add(&self.tally.withdrawn, withdrawn);
+        group
+    }
+
     fn patience(&self) -> Duration {
         let grown = 2_u32.saturating_pow(self.row.timeouts);
         let patience = self.config.put_patience.saturating_mul(grown);
         patience.min(self.config.put_timeout)
     }
 
-    async fn commit(&mut self, group: Group) {
-        let key = self.next_key();
-        let encode = tokio::task::spawn_blocking(move || {
-            // The batches are only read; a panic leaves them whole.
-            let encode = AssertUnwindSafe(|| segment::encode(&key, &group.batches));
-            (catch_unwind(encode), group)
-        });
-        let Ok((encoded, group)) = encode.await else {
-            error!(segment.key = %key, "encoding a segment was cancelled, its batches are refused");
-            return;
-        };
-        let bytes = match encoded {
-            Ok(Ok(bytes)) => bytes,
-            Ok(Err(cause)) => {
-                error!(segment.key = %key, error = &cause as &dyn Error, "batches do not make a segment");
-                return self.fail(Failure::Unfit, group);
-            }
-            Err(_panic) => {
-                error!(segment.key = %key, "encoding a segment panicked, its batches are refused");
-                return self.fail(Failure::Unfit, group);
-            }
-        };
-        let size = bytes.len() as u64;
-        self.tally.measures.segment_bytes.add(size);
-        let started = Instant::now();
-        let span = info_span!("land", segment.key = %key, segment.bytes = size, batches = group.batches.len());
-        let landing = self.lander.land(&key, bytes, self.patience());
-        let landed = landing.instrument(span).await;
-        self.tally.measures.put.add_time(started.elapsed());
-        match landed {
-            Ok(()) => self.succeed(&key, group),
-            Err(mishap) => {
-                self.take_note(&mishap);
-                if mishap.cause == LandCause::StorageFull && group.has_alerts() {
-                    self.row.at_once = self.make_room_for(size).await;
+    /// Encodes and lands a group. Returns the next one, if it is being encoded already; there is none
+    /// after a failure.
+    async fn commit(&mut self, encoding: Encoding) -> Option<Encoding> {
+        let (key, began) = (encoding.key, encoding.began);
+        let written = write(
+            encoding,
+            Arc::clone(&self.lander),
+            Arc::clone(&self.tally),
+            self.patience(),
+        );
+        let (written, ahead) = self.look_ahead(written).await;
+        match written {
+            Written::Landed(group) => {
+                self.let_in(began, &group);
+                self.succeed(&key, group);
+                match ahead {
+                    Some(ahead) if self.is_small_by_now(&ahead) => self.take_back(ahead).await,
+                    ahead => return ahead,
                 }
-                self.fail(mishap.failure, group);
             }
+            Written::Failed(failure, group, mishap) => {
+                if let Some(ahead) = ahead {
+                    self.take_back(ahead).await;
+                }
+                if let Some(mishap) = mishap {
+                    self.take_note(&mishap.0);
+                    if mishap.0.cause == LandCause::StorageFull && group.has_alerts() {
+                        self.row.at_once = self.make_room_for(mishap.1).await;
+                    }
+                }
+                self.fail(failure, group);
+            }
+            Written::Cancelled => {}
+        }
+        None
+    }
+
+    /// Lets in as many events as become durable soon enough, now that a group has.
+    fn let_in(&mut self, began: Instant, group: &Group) {
+        let limit = self.rate.landed(Landed {
+            began,
+            ended: Instant::now(),
+            bytes: group.held_bytes(),
+            inflight: self.inflight.used(),
+        });
+        self.inflight.limit_events(limit);
+    }
+
+    /// Waits for `written`, and begins with the next group meanwhile when enough wait for it.
+    async fn look_ahead(
+        &mut self,
+        written: impl Future<Output = Written>,
+    ) -> (Written, Option<Encoding>) {
+        let mut written = pin!(written);
+        let mut ahead = None;
+        // After a failure each group is tried by itself.
+        let mut may_begin = self.row.failures == 0;
+        let enough = self.config.commit_batches;
+        loop {
+            tokio::select! {
+                biased;
+                written = &mut written => return (written, ahead),
+                () = self.lanes.wait_for_many(enough), if may_begin => {
+                    may_begin = false;
+                    let today = self.clock.now().date_naive();
+                    let stream = self.stream.as_ref().filter(|stream| !stream.is_over(today));
+                    let Some(key) = stream.and_then(OpenStream::key_after) else {
+                        continue;
+                    };
+                    let group = self.gather(false);
+                    ahead = (!group.is_empty()).then(|| Encoding::start(key, group));
+                }
+            }
+        }
+    }
+
+    /// Whether so much more waits that the group would be a waste of a put.
+    fn is_small_by_now(&self, ahead: &Encoding) -> bool {
+        ahead.batches.saturating_mul(SMALL_SHARE) <= self.lanes.waiting()
+    }
+
+    /// Puts a group that was encoded ahead back in front of the queue.
+    async fn take_back(&mut self, ahead: Encoding) {
+        if let Some((_, group)) = ahead.finish().await {
+            self.lanes.put_back(group.into_waiting().collect());
         }
     }
 

@@ -43,6 +43,8 @@ pub(crate) struct Inflight {
     alerts: Budget,
     /// Holds of alerts.
     alert_holds: AtomicU64,
+    /// Above this no further event is let in, though there is room: it would wait too long.
+    events: AtomicU64,
 }
 
 impl Inflight {
@@ -51,13 +53,28 @@ impl Inflight {
             shared: Budget::new(max_bytes),
             alerts: Budget::new(alert_reserve_bytes),
             alert_holds: AtomicU64::new(0),
+            events: AtomicU64::new(u64::MAX),
         })
     }
 
     /// Whether `bytes` more would be granted now, for an answer before the body is read.
     pub(crate) fn has_room(&self, source: SourceKind, bytes: u64) -> bool {
-        let reserved = source == SourceKind::Alert && self.alerts.has_room(bytes);
-        reserved || self.shared.has_room(bytes)
+        let soon_enough = match source {
+            SourceKind::Alert if self.alerts.has_room(bytes) => return true,
+            SourceKind::Alert => true,
+            SourceKind::Event => {
+                let used = self.shared.used.load(Relaxed);
+                // The only one does not wait for others, however large it is.
+                used == 0 || used.saturating_add(bytes) <= self.events.load(Relaxed)
+            }
+        };
+        soon_enough && self.shared.has_room(bytes)
+    }
+
+    /// Lets events in up to `bytes` in flight; none for as many as there is room for. What is let in
+    /// already stays.
+    pub(crate) fn limit_events(&self, bytes: Option<u64>) {
+        self.events.store(bytes.unwrap_or(u64::MAX), Relaxed);
     }
 
     /// A hold on nothing yet.
@@ -184,6 +201,22 @@ mod tests {
         assert!(hold.grow(20) && !hold.grow(1));
         drop((hold, other));
         assert_eq!(inflight.used(), 0);
+    }
+
+    #[test]
+    fn events_that_would_wait_too_long_are_not_let_in_and_alerts_are() {
+        let inflight = Inflight::new(100, 5);
+        inflight.limit_events(Some(30));
+        let room = |source, bytes| inflight.has_room(source, bytes);
+        assert!(room(SourceKind::Event, 80), "the only one");
+        let mut hold = inflight.hold(SourceKind::Event);
+        assert!(hold.grow(20));
+        assert!(room(SourceKind::Event, 10) && !room(SourceKind::Event, 11));
+        assert!(room(SourceKind::Alert, 80) && !room(SourceKind::Alert, 81));
+        assert!(hold.grow(80), "what is let in may go on");
+        drop(hold);
+        inflight.limit_events(None);
+        assert!(room(SourceKind::Event, 100));
     }
 
     #[test]

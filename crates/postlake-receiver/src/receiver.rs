@@ -266,7 +266,9 @@ impl Receiver {
 
     fn committer(&self, store: RawStore, on_landed: OnLanded, lanes: Lanes) -> Committer {
         let (clock, tally) = (Arc::clone(&self.clock), Arc::clone(&self.tally));
-        Committer::new(self.config.clone(), store, clock, tally, on_landed, lanes)
+        let inflight = Arc::clone(&self.inflight);
+        let config = self.config.clone();
+        Committer::new(config, store, clock, tally, on_landed, lanes, inflight)
     }
 
     async fn counted(

@@ -113,6 +113,11 @@ impl Group {
         self.batches.is_empty()
     }
 
+    /// What its requests hold of the budget.
+    pub(super) fn held_bytes(&self) -> u64 {
+        self.waiters.iter().map(|waiter| waiter.hold.bytes()).sum()
+    }
+
     pub(super) fn has_alerts(&self) -> bool {
         let mut batches = self.batches.iter();
         batches.any(|batch| batch.envelope.source == SourceKind::Alert)
@@ -225,7 +230,19 @@ impl Lanes {
         }
     }
 
-    fn waiting(&self) -> usize {
+    /// Returns when `batches` wait; never when nothing new is let in. Loses nothing when dropped.
+    pub(super) async fn wait_for_many(&mut self, batches: usize) {
+        while self.waiting() < batches {
+            tokio::select! {
+                () = self.alerts.arrival(), if !self.alerts.ended => {}
+                () = self.events.arrival(), if !self.events.ended => {}
+                else => std::future::pending().await,
+            }
+        }
+    }
+
+    /// How many batches wait.
+    pub(super) fn waiting(&self) -> usize {
         self.alerts.waiting() + self.events.waiting()
     }
 

@@ -35,6 +35,11 @@ impl OpenStream {
         SegmentKey::new(self.name, self.next)
     }
 
+    /// Where the segment goes that follows the next one; none when the numbers are used up.
+    pub(super) fn key_after(&self) -> Option<SegmentKey> {
+        Some(SegmentKey::new(self.name, self.next.next()?))
+    }
+
     /// The stream after its next segment was landed; none when the numbers are used up.
     pub(super) fn advanced(self) -> Option<Self> {
         Some(Self {

@@ -1,0 +1,54 @@
+//! A group that is being encoded, off the async threads.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use bytes::Bytes;
+use postlake_raw::segment::{self, SegmentError};
+use postlake_raw::{Batch, SegmentKey};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::lanes::Group;
+
+/// A group on its way to being a segment.
+#[derive(Debug)]
+pub(super) struct Encoding {
+    pub(super) key: SegmentKey,
+    pub(super) batches: usize,
+    pub(super) began: Instant,
+    task: JoinHandle<(Encoded, Group)>,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(super) enum Encoded {
+    Bytes(Bytes),
+    Unfit(SegmentError),
+    Panicked,
+}
+
+impl Encoding {
+    /// Begins at once, on a thread for such work.
+    pub(super) fn start(key: SegmentKey, group: Group) -> Self {
+        Self {
+            key,
+            batches: group.batches.len(),
+            began: Instant::now(),
+            task: tokio::task::spawn_blocking(move || (encode(&key, &group.batches), group)),
+        }
+    }
+
+    /// None when the runtime ends.
+    pub(super) async fn finish(self) -> Option<(Encoded, Group)> {
+        self.task.await.ok()
+    }
+}
+
+fn encode(key: &SegmentKey, batches: &[Batch]) -> Encoded {
+    // The batches are only read; a panic leaves them whole.
+    match catch_unwind(AssertUnwindSafe(|| segment::encode(key, batches))) {
+        Ok(Ok(bytes)) => Encoded::Bytes(bytes),
+        Ok(Err(cause)) => Encoded::Unfit(cause),
+        Err(_panic) => Encoded::Panicked,
+    }
+}
