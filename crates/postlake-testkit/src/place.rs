@@ -11,9 +11,11 @@ use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
 use object_store::prefix::PrefixStore;
 use object_store::{ObjectStore, ObjectStoreExt as _};
+use postlake_raw::{SegmentKey, SegmentNumber, StreamName, segment};
 use serde::de::DeserializeOwned;
 use tempfile::TempDir;
 
+use crate::faulty_s3::{self, FaultyS3};
 use crate::peers::S3;
 use crate::running::{Outcome, Running};
 use crate::server::Server;
@@ -41,6 +43,8 @@ pub struct Place {
     url: String,
     store: Arc<dyn ObjectStore>,
     s3: Option<S3>,
+    /// For every command.
+    environment: Vec<(&'static str, String)>,
 }
 
 impl Place {
@@ -55,6 +59,7 @@ impl Place {
             store: Arc::new(LocalFileSystem::new_with_prefix(&data).unwrap()),
             home,
             s3: None,
+            environment: Vec::new(),
         }
     }
 
@@ -72,6 +77,31 @@ impl Place {
             home: TempDir::with_prefix("postlake-it-").unwrap(),
             url: format!("s3://{}/{prefix}", s3.bucket),
             store: Arc::new(PrefixStore::new(store, prefix)),
+            environment: vec![("AWS_ENDPOINT_URL", s3.endpoint.clone())],
+            s3: Some(s3),
+        }
+    }
+
+    /// A prefix of a server that fails on command.
+    pub fn on_faulty_s3(program: &str, server: &FaultyS3) -> Place {
+        const PREFIX: &str = "data";
+        let s3 = S3 {
+            endpoint: server.endpoint(),
+            bucket: faulty_s3::BUCKET.to_owned(),
+        };
+        let store = server.client().build().unwrap();
+        let value = str::to_owned;
+        Place {
+            program: program.into(),
+            home: TempDir::with_prefix("postlake-it-").unwrap(),
+            url: format!("s3://{}/{PREFIX}", s3.bucket),
+            store: Arc::new(PrefixStore::new(store, PREFIX)),
+            environment: vec![
+                ("AWS_ENDPOINT_URL", s3.endpoint.clone()),
+                ("AWS_ACCESS_KEY_ID", value("nobody")),
+                ("AWS_SECRET_ACCESS_KEY", value("secret")),
+                ("AWS_REGION", value("us-east-1")),
+            ],
             s3: Some(s3),
         }
     }
@@ -109,10 +139,8 @@ impl Place {
         for (name, _) in ours {
             command.env_remove(name);
         }
-        if let Some(s3) = &self.s3 {
-            command.env("AWS_ENDPOINT_URL", &s3.endpoint);
-        }
         command
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .args(arguments)
             .current_dir(self.home.path())
             .env("NO_COLOR", "1")
@@ -188,6 +216,23 @@ impl Place {
         let mut lines: Vec<String> = answer.lines().map(str::to_owned).collect();
         lines.sort_unstable();
         lines
+    }
+
+    /// Puts a segment there as a release of the future would, in a stream of its own. Returns its name.
+    pub fn put_newer_segment(&self) -> String {
+        let at = "2026-11-22T23:59:59Z".parse().unwrap();
+        let stream = StreamName::from_parts(at, u64::MAX);
+        let key = SegmentKey::new(stream, SegmentNumber::FIRST);
+        let header = format!(
+            "{{\"format\":\"postlake-raw\",\"version\":{},\"stream\":\"{stream}\",\"number\":1}}\n",
+            segment::FORMAT_VERSION + 1
+        );
+        let mut frame = zstd::bulk::Compressor::new(1).unwrap();
+        frame.include_checksum(true).unwrap();
+        let bytes = frame.compress(header.as_bytes()).unwrap();
+        let store = self.store();
+        wait_on(async move { store.put(&key.path(), bytes.into()).await }).unwrap();
+        key.path().to_string()
     }
 
     /// All objects below a prefix, by name.

@@ -7,9 +7,11 @@ mod exposure;
 mod load;
 mod read;
 mod receive;
+mod release;
 mod supervise;
 mod tls;
 
 pub(crate) use exposure::exposure_faults;
 pub(crate) use read::run_read_process;
+pub(crate) use release::newer;
 pub(crate) use tls::now as clock_of_certificates;

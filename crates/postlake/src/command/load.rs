@@ -2,12 +2,13 @@
 
 use std::process::ExitCode;
 
-use postlake_loader::{Delivered, PassReport, deliver_pending};
+use postlake_loader::{Delivered, LoadError, PassReport, deliver_pending};
 
 use crate::cli::LoadArgs;
 use crate::command::output::{print, say};
 use crate::config::{Flags, Settings};
 use crate::exit::{Exit, Failure};
+use crate::role::newer;
 use crate::wire;
 
 /// Passes that another loader may turn back before this one gives up.
@@ -27,6 +28,7 @@ pub(crate) async fn run(arguments: LoadArgs) -> Result<ExitCode, Failure> {
                 }
             }
             Err(error) if error.is_conflict() && conflicts < CONFLICTS => conflicts += 1,
+            Err(LoadError::Newer { key, source }) => return Err(newer(&key, source)),
             Err(error) => return Err(Failure::caused(Exit::Unavailable, "load", error)),
         }
     }

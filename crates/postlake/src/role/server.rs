@@ -17,6 +17,7 @@ use crate::exit::Failure;
 use crate::role::exposure::{refuse_admin_beyond_loopback, refuse_open, refuse_open_ingest};
 use crate::role::load::{self, Loading};
 use crate::role::receive::{self, Receiving};
+use crate::role::release::refuse_newer;
 use crate::role::supervise::{self, Supervised};
 use crate::sockets::{ListenerName, Sockets};
 use crate::wire;
@@ -49,7 +50,7 @@ impl Server {
     ///
     /// # Errors
     /// When an address is open to others without protection, the data directory is held by another
-    /// server, a listener cannot be bound, or a store cannot be used. Nothing keeps running then.
+    /// server, the data to load is of a newer release, a listener cannot be bound, or a store cannot be used. Nothing keeps running then.
     pub(crate) async fn start(
         settings: &Settings,
         roles: &[RoleName],
@@ -70,6 +71,9 @@ impl Server {
             Some(directory) => Some(lock(directory, sockets.any_inherited()).await?),
             None => None,
         };
+        if has(RoleName::Load) {
+            refuse_newer(&wire::raw_store(&settings.data)?).await?;
+        }
         let hint = Arc::new(Notify::new());
         let directory = settings.data.directory().map(ToOwned::to_owned);
         let vitals = Vitals::new(wire::clock(), directory);

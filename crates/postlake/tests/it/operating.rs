@@ -322,3 +322,22 @@ fn what_is_received_is_in_no_log_and_no_metric_even_at_trace_level() {
         assert!(!page.contains(canary), "{canary}");
     }
 }
+
+#[test]
+fn data_of_a_newer_release_is_refused_with_78_and_loaded_by_nobody() {
+    let place = Place::local(PROGRAM);
+    let server = place.serve(&["--role", "receive"]);
+    server.accepts_body("/webhooks/events", b"[]");
+    server.stop();
+    let segment = place.put_newer_segment();
+    for arguments in [&["serve", "--ingest-listen", "127.0.0.1:0"][..], &["load"]] {
+        let ended = place.run(arguments);
+        assert_eq!(ended.code, Some(78), "{}", ended.stderr);
+        let says = ended.stderr.contains("newer release") && ended.stderr.contains(&segment);
+        assert!(says, "{}", ended.stderr);
+    }
+    // Receiving goes on: what this release writes, every later one reads.
+    let server = place.serve(&["--role", "receive"]);
+    server.accepts_body("/webhooks/events", b"[]");
+    server.stop();
+}
