@@ -27,9 +27,18 @@ struct Request {
 }
 
 /// What `cargo xtask test` plays beside the power cuts, which are one of its tests.
-const SMALL: &[&str] = &["--kills", "6", "--io-kills", "2", "--without", "F3"];
+const SMALL: &[&str] = &[
+    "--kills",
+    "6",
+    "--io-kills",
+    "2",
+    "--s3-batches",
+    "3",
+    "--without",
+    "F3",
+];
 
-/// `faults [--kills N] [--cuts N] [--io-kills N|all] [--seed S] [--only NAME] [--release] [--results FILE]`.
+/// `faults [--kills N] [--cuts N] [--io-kills N|all] [--s3-batches N] [--previous PATH] [--seed S] [--only NAME] [--release] [--results FILE]`.
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     let request = Request::parse(arguments)?;
     let around = Surroundings::look(root, root)?;
@@ -61,7 +70,8 @@ impl Request {
                     let file = words.next().context("--results lacks a file")?;
                     request.results.push(file.into());
                 }
-                "--kills" | "--cuts" | "--io-kills" | "--seed" | "--only" | "--without" => {
+                "--kills" | "--cuts" | "--io-kills" | "--s3-batches" | "--previous" | "--seed"
+                | "--only" | "--without" => {
                     let value = words
                         .next()
                         .with_context(|| format!("{word} lacks a value"))?;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::DateTime;
@@ -132,6 +133,8 @@ pub struct ClientLedger {
     entries: Mutex<BTreeMap<PostKey, Entry>>,
     /// Only grows, and is synced before a post is sent and after its answer has come.
     journal: Option<Mutex<File>>,
+    /// The store keeps puts that it does not answer, so that a batch may land more often than it was sent.
+    landings_repeat: AtomicBool,
 }
 
 /// A line of the journal.
@@ -148,6 +151,21 @@ impl ClientLedger {
         ClientLedger {
             entries: Mutex::default(),
             journal: Some(Mutex::new(File::create_new(path).unwrap())),
+            landings_repeat: AtomicBool::new(false),
+        }
+    }
+
+    /// From now on a batch may be in the raw store more often than it was sent: the store keeps puts that it
+    /// does not answer, and they are tried again elsewhere. Its items are in the lake once all the same.
+    pub fn landings_repeat(&self) {
+        self.landings_repeat.store(true, Relaxed);
+    }
+
+    /// How often a batch may be there that was sent so many times.
+    pub(crate) fn most_landings(&self, attempts: u64) -> u64 {
+        match self.landings_repeat.load(Relaxed) {
+            true => u64::MAX,
+            false => attempts,
         }
     }
 

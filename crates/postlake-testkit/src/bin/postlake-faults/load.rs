@@ -101,6 +101,34 @@ impl<'a> Clients<'a> {
         })
     }
 
+    /// Each of them posts so many times, or until `limit` has passed.
+    pub(crate) fn each_posts(&self, to: SocketAddr, count: u64, limit: Duration) -> Answers {
+        let started = Instant::now();
+        let post_all = |client: &Mutex<Client>| {
+            let mut answers = Answers::default();
+            let mut client = lock(client);
+            for _ in 0..count {
+                if started.elapsed() > limit {
+                    break;
+                }
+                self.post(&mut client, to, &mut answers);
+            }
+            answers
+        };
+        thread::scope(|scope| {
+            let workers: Vec<_> = self
+                .clients
+                .iter()
+                .map(|client| scope.spawn(|| post_all(client)))
+                .collect();
+            let mut answers = Answers::default();
+            for worker in workers {
+                answers.add(&worker.join().unwrap());
+            }
+            answers
+        })
+    }
+
     /// The first of them posts so many times; ends early when nobody answers any more.
     pub(crate) fn posts(&self, to: SocketAddr, count: usize) -> Answers {
         let mut answers = Answers::default();

@@ -19,6 +19,8 @@ mod load;
 mod power;
 mod rig;
 mod row;
+mod s3;
+mod upgrades;
 
 use std::process::ExitCode;
 
@@ -44,6 +46,22 @@ const FAULTS: &[Fault] = &[
     ("F4", "no room at an I/O call", calls::full),
     ("F5", "EIO at an I/O call", calls::broken),
     ("F6", "every fsync takes longer", calls::slow),
+    ("F7", "S3 that fails, under load", s3::faults),
+    (
+        "F14-hand-over",
+        "another release takes over the sockets under load",
+        upgrades::handed_over,
+    ),
+    (
+        "F14-kill",
+        "kill -9 under load, another release starts",
+        upgrades::killed_and_replaced,
+    ),
+    (
+        "F14-downgrade",
+        "data of a newer release",
+        upgrades::downgraded,
+    ),
     ("F15", "SIGTERM under load", kills::drains),
     ("F16", "address space used up", limits::memory),
     ("F17", "file descriptors used up", limits::descriptors),

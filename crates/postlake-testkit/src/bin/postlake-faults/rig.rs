@@ -25,6 +25,10 @@ pub(crate) struct Wanted {
     pub(crate) cuts: u64,
     /// How many calls of each kind are hit.
     pub(crate) io_kills: usize,
+    /// Batches of each of the ten writers, in each scenario of a failing S3.
+    pub(crate) s3_batches: u64,
+    /// A build of an earlier release.
+    pub(crate) previous: Option<String>,
     only: Option<String>,
     without: Option<String>,
 }
@@ -37,6 +41,8 @@ impl Wanted {
             kills: 10,
             cuts: 20_000,
             io_kills: 3,
+            s3_batches: 10,
+            previous: None,
             only: None,
             without: None,
         };
@@ -50,8 +56,10 @@ impl Wanted {
                 "--seed" => wanted.seed = number()?,
                 "--kills" => wanted.kills = number()?,
                 "--cuts" => wanted.cuts = number()?,
+                "--s3-batches" => wanted.s3_batches = number()?,
                 "--io-kills" if value == "all" => wanted.io_kills = usize::MAX,
                 "--io-kills" => wanted.io_kills = usize::try_from(number()?)?,
+                "--previous" => wanted.previous = Some(value),
                 "--only" => wanted.only = Some(value),
                 "--without" => wanted.without = Some(value),
                 _ => bail!("{word} is unknown"),
