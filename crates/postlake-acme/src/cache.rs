@@ -89,7 +89,7 @@ pub(crate) struct KeptAccount {
 
 /// An order that is under way, with the key of the certificate to come: who takes it up again orders
 /// nothing twice.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 pub(crate) struct KeptOrder {
     pub(crate) names: Vec<String>,
     /// The authority's name for it.

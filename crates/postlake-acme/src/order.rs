@@ -29,8 +29,12 @@ const LIMIT: Duration = Duration::from_secs(300);
 /// Orders in one attempt: the account may turn out to be gone, and nonces may be refused.
 const ORDERS: usize = 3;
 
+/// What is shown of an authority's words.
+const MAX_SAID_CHARS: usize = 500;
+const MAX_SUBPROBLEMS: usize = 10;
 const MAX_KEY_FILE_BYTES: u64 = 64 * 1024;
 
+const ERRORS: &str = "urn:ietf:params:acme:error:";
 const BAD_NONCE: &str = "urn:ietf:params:acme:error:badNonce";
 const NO_ACCOUNT: &str = "urn:ietf:params:acme:error:accountDoesNotExist";
 
@@ -129,15 +133,24 @@ impl OrderError {
     }
 }
 
-/// What the authority says, without our library's words around it.
+/// What the authority says, without our library's words around it, and not more than fits a line.
 fn said(problem: &Problem) -> String {
     let mut text = problem.detail.clone().unwrap_or_default();
-    for part in &problem.subproblems {
-        text = format!("{text}; {part}");
+    for part in problem.subproblems.iter().take(MAX_SUBPROBLEMS) {
+        let name = part.identifier.as_ref();
+        let name = name.map_or(String::new(), |name| {
+            format!("{}: ", name.authorized(false))
+        });
+        let detail = part.detail.as_deref().unwrap_or_default();
+        text = format!("{text}; {name}{detail}");
     }
-    let kind = problem.r#type.as_deref().unwrap_or("about:blank");
-    let kind = kind.rsplit(':').next().unwrap_or(kind);
-    format!("{text} ({kind})")
+    if let Some(kind) = &problem.r#type {
+        text = format!("{text} ({})", kind.trim_start_matches(ERRORS));
+    }
+    match text.char_indices().nth(MAX_SAID_CHARS) {
+        None => text,
+        Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
+    }
 }
 
 /// A certificate for the names of `settings`, proven over `tls`. An account is made where there is
@@ -462,4 +475,43 @@ fn request(names: &[String], key: &str) -> Result<Vec<u8>, rcgen::Error> {
     params.distinguished_name = DistinguishedName::new();
     let request = params.serialize_request(&KeyPair::from_pem(key)?)?;
     Ok(request.der().to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(json: &str) -> Problem {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn the_words_of_an_authority_fit_a_line() {
+        let usual = r#"{"type":"urn:ietf:params:acme:error:dns","detail":"no such name"}"#;
+        assert_eq!(said(&problem(usual)), "no such name (dns)");
+        let parts = r#"{"detail":"two","subproblems":[{"detail":"one"},
+            {"detail":"other","identifier":{"type":"dns","value":"a.example"}}]}"#;
+        assert_eq!(said(&problem(parts)), "two; one; a.example: other");
+        let endless = format!(r#"{{"detail":"{}"}}"#, "\u{e9}".repeat(100_000));
+        let told = said(&problem(&endless));
+        assert!(
+            told.ends_with("...") && told.len() < 1_100,
+            "{}",
+            told.len()
+        );
+    }
+
+    #[test]
+    fn keys_are_taken_in_both_alphabets() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("hmac.secret");
+        for (text, expected) in [
+            ("-_8\n", Some(vec![0xfb, 0xff])),
+            ("+/8=", Some(vec![0xfb, 0xff])),
+            ("no base64!", None),
+        ] {
+            std::fs::write(&file, text).unwrap();
+            assert_eq!(hmac_key(&file).ok(), expected, "{text}");
+        }
+    }
 }

@@ -224,7 +224,7 @@ fn checked(figment: &Figment, flags: &Flags, faults: &mut Faults) -> Option<Sett
         receiver.auth.trusted_proxies = trusted_proxies.clone();
     }
     let disk = disk(figment, faults);
-    let ingest_tls = tls::ingest(figment, data.as_ref(), faults);
+    let ingest_tls = tls::ingest(figment, (folder(flags), data.as_ref()), faults);
     let read_tls = tls::read(figment, faults);
     let load_interval = duration(figment, "load.interval", Duration::from_secs(2), faults);
     let sinks = sinks(figment, faults);

@@ -39,6 +39,7 @@ const LACKS: &[(&str, &[&str])] = &[
             "sonic-rs",
         ],
     ),
+    ("postlake-listen", &["instant-acme", "reqwest"]),
     (
         "postlake-event",
         &[
@@ -80,6 +81,7 @@ const ONLY: &[(&str, &str, &[&str])] = &[
     ("datafusion", "", &["postlake-lake", "postlake-serve"]),
     ("sonic-rs", "", &["postlake-event"]),
     ("clap", "", &["postlake"]),
+    ("instant-acme", "", &["postlake-acme"]),
 ];
 
 /// What a locked package needs: name and version, and the names below it.

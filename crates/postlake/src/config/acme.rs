@@ -1,7 +1,7 @@
 //! `[ingest.tls.acme]`: which certificate is wanted, and from which authority.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use figment::Figment;
 use postlake_acme::{ExternalAccount, Settings};
@@ -56,11 +56,11 @@ enum OneOrMany {
     Many(Vec<String>),
 }
 
-/// The section, if it is whole and right.
+/// The section, if it is whole and right. Files are relative to the folder of the configuration file.
 pub(super) fn acme(
     figment: &Figment,
     key: &str,
-    data: Option<&DataUrl>,
+    (folder, data): (&Path, Option<&DataUrl>),
     faults: &mut Faults,
 ) -> Option<Settings> {
     let section = faults.value(figment, key, None::<Section>)??;
@@ -75,13 +75,13 @@ pub(super) fn acme(
     }
     let external = section.external_account.map(|external| ExternalAccount {
         key_id: external.key_id,
-        hmac_key_file: external.hmac_key_file,
+        hmac_key_file: folder.join(external.hmac_key_file),
     });
     Some(Settings {
         names,
         contacts,
         directory: directory?,
-        directory_ca_file: section.directory_ca_file,
+        directory_ca_file: section.directory_ca_file.map(|file| folder.join(file)),
         external_account: external,
         cache: cache?,
     })

@@ -1,6 +1,6 @@
 //! `[ingest.tls]` and `[read.tls]`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use figment::Figment;
 use figment::value::Value;
@@ -29,10 +29,11 @@ struct Section {
     acme: Option<Value>,
 }
 
-/// Files or an authority; without the section there is no TLS.
+/// Files or an authority; without the section there is no TLS. `places` are the folder of the
+/// configuration file and where the data lies.
 pub(super) fn ingest(
     figment: &Figment,
-    data: Option<&DataUrl>,
+    places: (&Path, Option<&DataUrl>),
     faults: &mut Faults,
 ) -> Option<Option<IngestTls>> {
     let key = "ingest.tls";
@@ -48,7 +49,7 @@ pub(super) fn ingest(
         faults.add(key, message);
     }
     Some(Some(IngestTls::Acme(acme::acme(
-        figment, key, data, faults,
+        figment, key, places, faults,
     )?)))
 }
 
