@@ -22,6 +22,7 @@ mod deploy;
 mod disk;
 mod faulty_store;
 mod fixtures;
+mod memory;
 mod open_lake;
 mod operating;
 mod oracle_itself;

@@ -1,0 +1,133 @@
+//! Memory of a server: bounded under too much, and given back afterwards.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::thread;
+
+use postlake_testkit::{Place, Server, http, until};
+
+use crate::PROGRAM;
+
+const MIB: u64 = 1 << 20;
+/// The largest body that is taken, by default.
+const LIMIT: u64 = 32 * MIB;
+
+/// Memory of the process that is not shared and not a file's, now.
+fn memory(server: &Server) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", server.id())).unwrap();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssAnon:"));
+    let kib: u64 = line
+        .unwrap()
+        .trim()
+        .trim_end_matches(" kB")
+        .parse()
+        .unwrap();
+    kib * 1024
+}
+
+fn serve(place: &Place) -> Server {
+    let server = place.serve(&["--role", "receive"]);
+    server.accepts_body("/webhooks/events", b"[]");
+    server
+}
+
+fn begin(to: SocketAddr, header: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(to).unwrap();
+    let head = format!("POST /webhooks/events HTTP/1.1\r\nHost: localhost\r\n{header}\r\n\r\n");
+    stream.write_all(head.as_bytes()).unwrap();
+    stream
+}
+
+fn status_line(stream: &mut TcpStream) -> String {
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).unwrap();
+    String::from_utf8(answer.to_vec()).unwrap()
+}
+
+#[test]
+fn a_body_that_is_announced_too_large_costs_nothing() {
+    const CONNECTIONS: u64 = 16;
+    let place = Place::local(PROGRAM);
+    let server = serve(&place);
+    let before = memory(&server);
+    let mut refused = Vec::new();
+    for _ in 0..CONNECTIONS {
+        for length in ["104857600", "10737418240"] {
+            let mut stream = begin(server.ingest(), &format!("Content-Length: {length}"));
+            assert_eq!(status_line(&mut stream), "HTTP/1.1 413");
+            refused.push(stream);
+        }
+    }
+    let more = memory(&server).saturating_sub(before);
+    assert!(more < 2 * MIB * CONNECTIONS, "{more}");
+    server.stop();
+}
+
+/// Nobody knows the length of a body in chunks before its end: what has come is held, up to the limit,
+/// within the bytes in flight, and is gone with the answer.
+#[test]
+fn an_endless_body_is_cut_at_the_limit_and_given_back() {
+    let place = Place::local(PROGRAM);
+    let server = serve(&place);
+    let before = memory(&server);
+    let mut stream = begin(server.ingest(), "Transfer-Encoding: chunked");
+    let chunk = [b"100000\r\n".as_slice(), &vec![b'x'; MIB as usize], b"\r\n"].concat();
+    let mut taken = 0;
+    stream.set_nonblocking(true).unwrap();
+    let answered = |stream: &TcpStream| stream.peek(&mut [0]).is_ok_and(|bytes| bytes > 0);
+    until("it is answered", || {
+        // What is not taken at once is written on by the next round.
+        while let Ok(bytes @ 1..) = stream.write(&chunk[taken as usize % chunk.len()..]) {
+            taken += bytes as u64;
+        }
+        answered(&stream).then_some(())
+    });
+    stream.set_nonblocking(false).unwrap();
+    assert_eq!(status_line(&mut stream), "HTTP/1.1 413");
+    // Besides the body there are the buffers of two sockets, and what is read to the end of a goodbye.
+    assert!((LIMIT..LIMIT + 24 * MIB).contains(&taken), "{taken}");
+    let status = http::get(server.admin(), "/api/v1/status").unwrap().json();
+    assert_eq!(status["ingest"]["inflight_bytes"], 0, "{status}");
+    until("memory is given back", || {
+        (memory(&server) < before + 8 * MIB).then_some(())
+    });
+    server.stop();
+}
+
+#[test]
+fn memory_comes_back_after_an_overload() {
+    const CLIENTS: usize = 96;
+    let place = Place::local(PROGRAM);
+    let server = serve(&place);
+    let before = memory(&server);
+    let address = server.ingest();
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|client| {
+            thread::spawn(move || {
+                for round in 1..=6 {
+                    // Sizes that differ leave gaps that do not fit.
+                    let body = vec![b'1'; (client + 1) * round * 4096 + (MIB as usize)];
+                    let answer = http::exchange(address, "POST", "/webhooks/events", &[], &body);
+                    // A connection that is cut while it sends has its answer too late.
+                    assert!(answer.map_or(true, |answer| matches!(answer.status, 200 | 503)));
+                }
+            })
+        })
+        .collect();
+    let mut most = 0;
+    while clients.iter().any(|client| !client.is_finished()) {
+        most = most.max(memory(&server));
+        thread::yield_now();
+    }
+    for client in clients {
+        client.join().unwrap();
+    }
+    assert!(most > before + 32 * MIB && most < 512 * MIB, "{most}");
+    until("memory is given back", || {
+        (memory(&server) < before + 32 * MIB).then_some(())
+    });
+    server.stop();
+}
