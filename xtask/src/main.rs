@@ -73,7 +73,7 @@ faults [--kills N] [--cuts N] [--io-kills N|all] [--s3-batches N] [--previous PA
     --kills     random kills (10)
     --cuts      power cuts (20000); --seeds is the same
     --io-kills  how many calls of each kind are hit (3)
-    --only      one fault: F1, F2, F3, F4, F5, F6, F15, F16, F17 or F24
+    --only      one fault: F1, F2, F3, F4, F5, F6, F15, F16, F17, F24 or (by name only) B19
     --results   write the scoreboard of what postlake-faults printed into this file; may come again
     Writes bench/runs/<date>-<commit>-faults.md and .json
 peers

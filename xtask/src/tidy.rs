@@ -12,6 +12,7 @@ mod names;
 mod object_names;
 mod promises;
 mod rings;
+mod secrets;
 mod size;
 mod source;
 mod tree;
@@ -81,6 +82,7 @@ fn findings(root: &Path) -> Result<Vec<Finding>> {
         dead::check(&packages, &tree.rust),
         object_names::check(&tree.rust),
         errors::check(&tree.rust),
+        secrets::check(&tree.rust),
         promises::check(&tree),
         words::check(&tree),
         fixtures::check(&fixtures::history(root)?, &tree),

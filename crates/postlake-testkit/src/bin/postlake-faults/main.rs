@@ -20,6 +20,7 @@ mod power;
 mod rig;
 mod row;
 mod s3;
+mod timing;
 mod upgrades;
 
 use std::process::ExitCode;
@@ -72,6 +73,13 @@ const FAULTS: &[Fault] = &[
     ),
 ];
 
+/// Played when it is named: it takes long, and says something on a quiet machine only.
+const ON_DEMAND: &[Fault] = &[(
+    "B19",
+    "wrong logins, and how long the refusal takes (advisory)",
+    timing::logins,
+)];
+
 fn main() -> ExitCode {
     let wanted = match Wanted::parse(std::env::args().skip(1)) {
         Ok(wanted) => wanted,
@@ -83,7 +91,8 @@ fn main() -> ExitCode {
     eprintln!("seed {}", wanted.seed);
     let rig = Rig::new(wanted);
     let mut rows = Vec::new();
-    for (name, what, play) in FAULTS {
+    let on_demand = ON_DEMAND.iter().filter(|(name, ..)| rig.names(name));
+    for (name, what, play) in FAULTS.iter().chain(on_demand) {
         if rig.wants(name) {
             let row = Row::play(name, what, |row| play(&rig, row));
             eprintln!("{}", row.line());

@@ -93,6 +93,11 @@ impl Rig {
         only.as_deref().is_none_or(is) && !without.as_deref().is_some_and(is)
     }
 
+    /// Whether it was asked for by its name.
+    pub(crate) fn names(&self, name: &str) -> bool {
+        self.wanted.only.as_deref() == Some(name)
+    }
+
     pub(crate) fn seed(&self) -> u64 {
         self.wanted.seed
     }
