@@ -11,15 +11,18 @@ use arrow::error::ArrowError;
 use chrono::{DateTime, Utc};
 
 use crate::body;
+use crate::index::{Index, Structure};
 use crate::key::Key;
-use crate::split::{Item, MAX_DEPTH, Shape, split, split_part};
+use crate::split::{self, Item, Items, MAX_DEPTH};
 
 mod alert;
 mod columns;
 mod event;
+mod fields;
 mod item;
 mod reject;
 mod value;
+mod walk;
 
 use alert::AlertRows;
 use event::EventRows;
@@ -106,7 +109,7 @@ pub const MAX_REJECTS: u64 = 10_000;
 /// How far a stream of bodies has been decoded.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Stream {
-    inside: bool,
+    place: split::Place,
     offset: usize,
     items: i64,
 }
@@ -125,6 +128,7 @@ pub struct Decoder {
     alerts: AlertRows,
     rejects: RejectRows,
     reader: ItemReader,
+    index: Index,
     counts: Vec<Counts>,
 }
 
@@ -174,15 +178,20 @@ impl Decoder {
         at_end: bool,
     ) -> (usize, Counts) {
         let mut counts = Counts::default();
-        let (items, consumed) = split_part(input.body, &mut stream.inside, at_end);
-        for item in items {
+        let mut index = std::mem::take(&mut self.index);
+        let mut items = Items::of_stream(input.body, &mut index, stream.place, at_end);
+        while let Some(item) = items.next() {
+            let structure = items.structure(&item);
             let in_stream = Item {
                 offset: item.offset + stream.offset,
                 ..item
             };
-            self.decode_item(input, &in_stream, stream.items, &mut counts);
+            self.decode_item(input, &in_stream, structure, stream.items, &mut counts);
             stream.items += 1;
         }
+        let consumed = items.consumed();
+        stream.place = items.place();
+        self.index = index;
         stream.offset += consumed;
         self.counts.push(counts);
         (consumed, counts)
@@ -208,28 +217,40 @@ impl Decoder {
     }
 
     fn decode_body(&mut self, input: &BatchInput<'_>, body: &[u8], counts: &mut Counts) {
-        match split(body) {
-            Shape::Empty => {}
-            Shape::NotAnArray(item) => {
-                counts.items += 1;
-                let reject = Reject::of_non_array(&item);
-                self.reject(input, None, reject, counts);
-            }
-            Shape::Array { items, closed } => {
-                for (index, item) in items.iter().enumerate() {
-                    if counts.rejects >= MAX_REJECTS {
-                        counts.items += 1;
-                        self.reject(input, None, Reject::flood(item, body.len()), counts);
-                        return;
-                    }
-                    let index = i64::try_from(index).unwrap_or(i64::MAX);
-                    self.decode_item(input, item, index, counts);
-                }
-                if !closed {
+        let mut index = std::mem::take(&mut self.index);
+        match Items::of_body(body, &mut index) {
+            Some(items) => self.decode_items(input, body, items, counts),
+            None => {
+                let whole = split::whole(body);
+                if !whole.bytes.is_empty() {
                     counts.items += 1;
-                    self.reject(input, None, Reject::unclosed(body), counts);
+                    self.reject(input, None, Reject::of_non_array(&whole), counts);
                 }
             }
+        }
+        self.index = index;
+    }
+
+    fn decode_items(
+        &mut self,
+        input: &BatchInput<'_>,
+        body: &[u8],
+        mut items: Items<'_, '_>,
+        counts: &mut Counts,
+    ) {
+        let mut index = 0;
+        while let Some(item) = items.next() {
+            if counts.rejects >= MAX_REJECTS {
+                counts.items += 1;
+                self.reject(input, None, Reject::flood(&item, body.len()), counts);
+                return;
+            }
+            self.decode_item(input, &item, items.structure(&item), index, counts);
+            index += 1;
+        }
+        if !items.closed() {
+            counts.items += 1;
+            self.reject(input, None, Reject::unclosed(body), counts);
         }
     }
 
@@ -237,6 +258,7 @@ impl Decoder {
         &mut self,
         input: &BatchInput<'_>,
         item: &Item<'_>,
+        structure: Structure<'_>,
         index: i64,
         counts: &mut Counts,
     ) {
@@ -245,30 +267,27 @@ impl Decoder {
             item_index: index,
             batch: self.counts.len(),
         };
-        let outcome = match text_of(item) {
-            Ok(text) => self.reader.read(text, item),
-            Err(reject) => Err(reject),
-        };
-        match outcome {
-            Ok(ItemKind::Ping) => counts.pings += 1,
-            Ok(ItemKind::Event(event)) => match self.events.push(&place, event) {
-                Ok(()) => (counts.items, counts.events) = (counts.items + 1, counts.events + 1),
-                Err(error) => {
-                    counts.items += 1;
-                    self.reject(input, Some(index), error.at(item), counts);
-                }
-            },
-            Ok(ItemKind::Alert(fields)) => match self.alerts.push(&place, &fields) {
-                Ok(()) => (counts.items, counts.alerts) = (counts.items + 1, counts.alerts + 1),
-                Err(error) => {
-                    counts.items += 1;
-                    self.reject(input, Some(index), error.at(item), counts);
-                }
-            },
+        let outcome = text_of(item).and_then(|text| self.reader.read(text, item, structure));
+        let pushed = match outcome {
+            Ok(ItemKind::Ping) => {
+                counts.pings += 1;
+                return;
+            }
+            Ok(ItemKind::Event(event)) => self.events.push(&place, &event).map(|()| (1, 0)),
+            Ok(ItemKind::Alert(fields)) => self.alerts.push(&place, &fields).map(|()| (0, 1)),
             Err(reject) => {
                 counts.items += 1;
                 self.reject(input, Some(index), reject, counts);
+                return;
             }
+        };
+        counts.items += 1;
+        match pushed {
+            Ok((events, alerts)) => {
+                counts.events += events;
+                counts.alerts += alerts;
+            }
+            Err(fault) => self.reject(input, Some(index), fault.at(item), counts),
         }
     }
 
@@ -296,6 +315,9 @@ struct Place<'a> {
 fn text_of<'a>(item: &Item<'a>) -> Result<&'a str, Reject> {
     if item.depth > MAX_DEPTH {
         return Err(Reject::too_deep(item));
+    }
+    if item.tokens.is_none() {
+        return Err(Reject::too_large(item));
     }
     std::str::from_utf8(item.bytes).map_err(|error| Reject::not_utf8(item, error.valid_up_to()))
 }

@@ -25,6 +25,7 @@ mod canonical;
 pub mod csv;
 pub mod decode;
 pub mod health;
+mod index;
 pub mod key;
 pub mod schema;
 pub mod sink;

@@ -4,13 +4,21 @@
 //! that is the decoder's business. What cannot be cut any further (an unbalanced tail) becomes one
 //! last item, so that no byte of a body is left out of the accounts.
 
+use std::ops::Range;
+
 use memchr::memchr2;
+
+use crate::index::{Index, Structure};
 
 /// Deepest nesting of an item that is decoded; deeper ones are rejects. `serde_json` stops at 128.
 pub(crate) const MAX_DEPTH: u32 = 127;
 
+/// Most quotes, brackets, colons and commas of an item that is decoded; it bounds what reading one
+/// can cost in memory. An event of the sender has about 200.
+pub(crate) const MAX_TOKENS: usize = 4 << 20;
+
 /// A piece of the array, without the surrounding white space.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Item<'a> {
     /// The item's bytes.
     pub(crate) bytes: &'a [u8],
@@ -18,179 +26,300 @@ pub(crate) struct Item<'a> {
     pub(crate) offset: usize,
     /// How deep its brackets nest; 0 for a scalar.
     pub(crate) depth: u32,
+    /// Which tokens of the index are the item's; `None` if there are more than [`MAX_TOKENS`].
+    pub(crate) tokens: Option<Range<usize>>,
 }
 
-/// What a body is, seen from its brackets.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Shape<'a> {
-    /// Nothing but white space.
-    Empty,
-    /// Not an array: the whole of it, to be rejected as one item.
-    NotAnArray(Item<'a>),
-    /// An array and its items, perhaps none; `closed` tells whether its last bracket was there.
-    Array { items: Vec<Item<'a>>, closed: bool },
+/// What stands outside of the array.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outside {
+    /// A request's body: everything behind the array is one more item.
+    Body,
+    /// A stream of bodies: another array, or a line that is an item.
+    Stream,
 }
 
-/// The items of a stream of arrays as far as they lie whole in `buffer`, and how many bytes of it they
-/// take up. `inside` tells whether the buffer begins within an array, and is kept up to date. At the
-/// end of the stream what is left over is an item, whatever it is.
-///
-/// Bodies may follow one another, with or without white space; outside arrays a line is an item.
-pub(crate) fn split_part<'a>(
-    buffer: &'a [u8],
-    inside: &mut bool,
+/// Where in a stream of bodies the next piece begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    inside: bool,
+    after_comma: bool,
+}
+
+/// The items of a body or of a piece of a stream, one after the other.
+#[derive(Debug)]
+pub(crate) struct Items<'a, 'i> {
+    body: &'a [u8],
+    index: &'i mut Index,
+    outside: Outside,
+    /// No more bytes will come.
     at_end: bool,
-) -> (Vec<Item<'a>>, usize) {
-    let mut items = Vec::new();
-    let mut at = 0;
-    loop {
-        if *inside {
-            let cut = cut_array(buffer, at, &mut items);
-            if let Some(end) = cut.closed {
-                (at, *inside) = (end, false);
+    place: Place,
+    /// Where the next item begins, or what stands outside of an array.
+    start: usize,
+    /// The next token of the index.
+    token: usize,
+}
+
+/// How far an item of an array was found.
+struct Cut {
+    /// Where it ends, and what stands there; `None` if its end is missing.
+    end: Option<(usize, u8)>,
+    depth: u32,
+    /// More tokens than an item may have.
+    flood: bool,
+    /// The first of its tokens.
+    first: usize,
+}
+
+impl<'a, 'i> Items<'a, 'i> {
+    /// The items of a request's body; `None` if it is not an array.
+    pub(crate) fn of_body(body: &'a [u8], index: &'i mut Index) -> Option<Items<'a, 'i>> {
+        let start = body.iter().position(|byte| !is_space(*byte))?;
+        if body.get(start) != Some(&b'[') {
+            return None;
+        }
+        let place = Place {
+            inside: true,
+            after_comma: false,
+        };
+        Some(Items::new(
+            body,
+            index,
+            Outside::Body,
+            true,
+            start + 1,
+            place,
+        ))
+    }
+
+    /// The items of a stream of arrays as far as they lie whole in `buffer`; `place` tells how the
+    /// buffer begins. At the end of the stream what is left over is an item, whatever it is.
+    ///
+    /// Bodies may follow one another, with or without white space; outside arrays a line is an item.
+    pub(crate) fn of_stream(
+        buffer: &'a [u8],
+        index: &'i mut Index,
+        place: Place,
+        at_end: bool,
+    ) -> Items<'a, 'i> {
+        Items::new(buffer, index, Outside::Stream, at_end, 0, place)
+    }
+
+    fn new(
+        body: &'a [u8],
+        index: &'i mut Index,
+        outside: Outside,
+        at_end: bool,
+        start: usize,
+        place: Place,
+    ) -> Items<'a, 'i> {
+        index.restart(start);
+        Items {
+            body,
+            index,
+            outside,
+            at_end,
+            place,
+            start,
+            token: 0,
+        }
+    }
+
+    /// The next item that lies whole in the body.
+    pub(crate) fn next(&mut self) -> Option<Item<'a>> {
+        loop {
+            let item = match (self.place.inside, self.outside) {
+                (true, _) => self.next_inside()?,
+                (false, Outside::Body) => self.rest_of_body(),
+                (false, Outside::Stream) => self.next_outside()?,
+            };
+            match item {
+                Some(item) => return Some(item),
+                None if self.start >= self.body.len() => return None,
+                None => {}
+            }
+        }
+    }
+
+    /// How many bytes the items so far take up.
+    pub(crate) fn consumed(&self) -> usize {
+        self.start
+    }
+
+    /// How the bytes behind those begin: inside of an array or not.
+    pub(crate) fn place(&self) -> Place {
+        self.place
+    }
+
+    /// False if the body ended within the array.
+    pub(crate) fn closed(&self) -> bool {
+        !self.place.inside
+    }
+
+    /// The tokens of `item`, the one that came last.
+    pub(crate) fn structure(&self, item: &Item<'_>) -> Structure<'_> {
+        let tokens = item.tokens.clone().unwrap_or(0..0);
+        self.index.structure(tokens, item.offset)
+    }
+
+    /// An item of the array; `Some(None)` at its end. `None` if it is not here whole.
+    fn next_inside(&mut self) -> Option<Option<Item<'a>>> {
+        let cut = self.cut();
+        let Some((end, byte)) = cut.end else {
+            if !self.at_end {
+                return None;
+            }
+            let item = self.piece(self.body.len(), &cut);
+            self.start = self.body.len();
+            return Some(Some(item).filter(|item| !item.bytes.is_empty()));
+        };
+        let item = self.piece(end, &cut);
+        let missing = item.bytes.is_empty() && byte == b']' && !self.place.after_comma;
+        self.place = Place {
+            inside: byte == b',',
+            after_comma: byte == b',',
+        };
+        self.start = end + 1;
+        Some((!missing).then_some(item))
+    }
+
+    /// Steps over the tokens of one item and the comma or bracket behind it.
+    fn cut(&mut self) -> Cut {
+        let mut cut = Cut {
+            end: None,
+            depth: 0,
+            flood: false,
+            first: self.token,
+        };
+        let mut depth = 0_u32;
+        loop {
+            let Some(position) = self.index.token(self.token) else {
+                if !self.more(&mut cut) {
+                    return cut;
+                }
                 continue;
-            }
-            if at_end {
-                push(buffer, &mut items, cut.item_start, buffer.len(), cut.depth);
-                return (items, buffer.len());
-            }
-            return (items, cut.item_start);
-        }
-        let blank = buffer.get(at..).unwrap_or_default();
-        let lead = blank.iter().take_while(|byte| is_space(**byte)).count();
-        at += lead;
-        match buffer.get(at) {
-            None => return (items, buffer.len()),
-            Some(b'[') => (at, *inside) = (at + 1, true),
-            Some(_) => match line_end(buffer, at) {
-                Some(end) => {
-                    items.push(trimmed(buffer, at, end, depth_of(buffer, at, end)));
-                    at = end;
+            };
+            self.token += 1;
+            match self.body.get(position) {
+                // What follows is the quote at the string's end.
+                Some(b'"') => self.token += 1,
+                Some(b'{' | b'[') => {
+                    depth += 1;
+                    cut.depth = cut.depth.max(depth);
                 }
-                None if at_end => {
-                    let depth = depth_of(buffer, at, buffer.len());
-                    items.push(trimmed(buffer, at, buffer.len(), depth));
-                    return (items, buffer.len());
+                Some(b'}' | b']') if depth > 0 => depth -= 1,
+                Some(byte @ (b']' | b',')) if depth == 0 => {
+                    cut.end = Some((position, *byte));
+                    return cut;
                 }
-                None => return (items, at),
-            },
+                _ => {}
+            }
         }
+    }
+
+    /// Indexes more of the body while an item is being cut. False at the body's end.
+    fn more(&mut self, cut: &mut Cut) -> bool {
+        if self.index.len() - cut.first.min(self.index.len()) > MAX_TOKENS {
+            cut.flood = true;
+        }
+        let forget = if cut.flood {
+            self.index.len()
+        } else {
+            cut.first
+        };
+        self.index.forget(forget);
+        self.token -= forget;
+        cut.first = 0;
+        self.index.advance(self.body)
+    }
+
+    fn piece(&self, end: usize, cut: &Cut) -> Item<'a> {
+        let last = match cut.end {
+            Some(_) => self.token.saturating_sub(1),
+            None => self.index.len(),
+        };
+        let tokens = (!cut.flood).then_some(cut.first..last);
+        trimmed(self.body, self.start, end, cut.depth, tokens)
+    }
+
+    /// Bytes behind the array are an item of their own.
+    fn rest_of_body(&mut self) -> Option<Item<'a>> {
+        let item = self.range(self.start, self.body.len());
+        self.start = self.body.len();
+        Some(item).filter(|item| !item.bytes.is_empty())
+    }
+
+    /// The begin of the next array, or a line. `None` if the line is not here whole.
+    fn next_outside(&mut self) -> Option<Option<Item<'a>>> {
+        let rest = self.body.get(self.start..).unwrap_or_default();
+        self.start += rest.iter().take_while(|byte| is_space(**byte)).count();
+        match self.body.get(self.start) {
+            None => Some(None),
+            Some(b'[') => {
+                self.place.inside = true;
+                if self.index.token(self.token) == Some(self.start) {
+                    self.token += 1;
+                } else {
+                    self.index.restart(self.start + 1);
+                    self.token = 0;
+                }
+                self.start += 1;
+                Some(None)
+            }
+            Some(_) => {
+                let end = line_end(self.body, self.start)
+                    .or_else(|| self.at_end.then_some(self.body.len()))?;
+                let item = self.range(self.start, end);
+                self.start = end;
+                Some(Some(item))
+            }
+        }
+    }
+
+    /// An item whose end is known; the index holds it alone afterwards.
+    fn range(&mut self, start: usize, end: usize) -> Item<'a> {
+        let upto = self.body.get(..end).unwrap_or_default();
+        self.index.restart(start);
+        let (mut depth, mut deepest, mut at, mut flood) = (0_u32, 0_u32, 0, false);
+        while self.index.advance(upto) {
+            while let Some(position) = self.index.token(at) {
+                at += 1;
+                match upto.get(position) {
+                    Some(b'"') => at += 1,
+                    Some(b'{' | b'[') => {
+                        depth += 1;
+                        deepest = deepest.max(depth);
+                    }
+                    Some(b'}' | b']') => depth = depth.saturating_sub(1),
+                    _ => {}
+                }
+            }
+            flood |= self.index.len() > MAX_TOKENS;
+            if flood {
+                at -= self.index.len();
+                self.index.forget(usize::MAX);
+            }
+        }
+        self.token = self.index.len();
+        let tokens = (!flood).then_some(0..self.token);
+        trimmed(self.body, start, end, deepest, tokens)
     }
 }
 
 /// The next line feed outside of strings, from `at` on.
 fn line_end(buffer: &[u8], mut at: usize) -> Option<usize> {
-    while let Some(byte) = buffer.get(at) {
-        match byte {
-            b'"' => at = string_end(buffer, at + 1),
-            b'\n' => return Some(at),
-            _ => {}
+    while let Some(found) = buffer.get(at..).and_then(|rest| memchr2(b'"', b'\n', rest)) {
+        at += found;
+        if buffer.get(at) == Some(&b'\n') {
+            return Some(at);
         }
-        at += 1;
+        at = string_end(buffer, at + 1) + 1;
     }
     None
 }
 
-fn depth_of(buffer: &[u8], mut at: usize, end: usize) -> u32 {
-    let (mut depth, mut deepest) = (0_u32, 0_u32);
-    while at < end {
-        match buffer.get(at) {
-            Some(b'"') => at = string_end(buffer, at + 1),
-            Some(b'{' | b'[') => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            Some(b'}' | b']') => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        at += 1;
-    }
-    deepest
-}
-
-/// Cuts `body` into items. Linear in its length; allocates only the list of items.
-pub(crate) fn split(body: &[u8]) -> Shape<'_> {
-    let Some(start) = body.iter().position(|byte| !is_space(*byte)) else {
-        return Shape::Empty;
-    };
-    let whole = trimmed(body, start, body.len(), 0);
-    if body.get(start) != Some(&b'[') {
-        return Shape::NotAnArray(whole);
-    }
-    let mut items = Vec::new();
-    let cut = cut_array(body, start + 1, &mut items);
-    match cut.closed {
-        Some(end) => {
-            // Bytes after the array's end are an item of their own.
-            push(body, &mut items, end, body.len(), 0);
-        }
-        None => push(body, &mut items, cut.item_start, body.len(), cut.depth),
-    }
-    Shape::Array {
-        items,
-        closed: cut.closed.is_some(),
-    }
-}
-
-/// Where the cutting of an array stopped.
-struct Cut {
-    /// Behind the array's last bracket, if it was there.
-    closed: Option<usize>,
-    /// Begin of the item that is not complete.
-    item_start: usize,
-    /// How deep that item nests so far.
-    depth: u32,
-}
-
-/// Adds the items of the array that `at` lies in, up to its end or the end of the bytes.
-fn cut_array<'a>(body: &'a [u8], mut at: usize, items: &mut Vec<Item<'a>>) -> Cut {
-    let mut item_start = at;
-    let (mut depth, mut deepest) = (0_u32, 0_u32);
-    let mut after_comma = false;
-    while let Some(byte) = body.get(at) {
-        match byte {
-            b'"' => at = string_end(body, at + 1),
-            b'{' | b'[' => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b'}' | b']' if depth > 0 => depth -= 1,
-            b']' => {
-                if after_comma {
-                    items.push(trimmed(body, item_start, at, deepest));
-                } else {
-                    push(body, items, item_start, at, deepest);
-                }
-                return Cut {
-                    closed: Some(at + 1),
-                    item_start: at + 1,
-                    depth: 0,
-                };
-            }
-            b',' if depth == 0 => {
-                items.push(trimmed(body, item_start, at, deepest));
-                (item_start, deepest, after_comma) = (at + 1, 0, true);
-            }
-            _ => {}
-        }
-        at += 1;
-    }
-    Cut {
-        closed: None,
-        item_start,
-        depth: deepest,
-    }
-}
-
-/// Adds a piece unless it is blank: no comma says that there should have been an item.
-fn push<'a>(body: &'a [u8], items: &mut Vec<Item<'a>>, start: usize, end: usize, depth: u32) {
-    let item = trimmed(body, start, end, depth);
-    if !item.bytes.is_empty() {
-        items.push(item);
-    }
-}
-
-/// The position of the string's closing quote, or the last byte where there is none.
+/// The position of the string's closing quote, or the body's end where there is none.
 fn string_end(body: &[u8], mut at: usize) -> usize {
     while let Some(rest) = body.get(at..) {
         match memchr2(b'"', b'\\', rest) {
@@ -202,11 +331,24 @@ fn string_end(body: &[u8], mut at: usize) -> usize {
     body.len()
 }
 
-fn is_space(byte: u8) -> bool {
+/// White space as JSON has it.
+#[inline]
+pub(crate) fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
 
-fn trimmed(body: &[u8], start: usize, end: usize, depth: u32) -> Item<'_> {
+/// A whole body as one item.
+pub(crate) fn whole(body: &[u8]) -> Item<'_> {
+    trimmed(body, 0, body.len(), 0, None)
+}
+
+fn trimmed(
+    body: &[u8],
+    start: usize,
+    end: usize,
+    depth: u32,
+    tokens: Option<Range<usize>>,
+) -> Item<'_> {
     let piece = body.get(start..end.min(body.len())).unwrap_or_default();
     let lead = piece.iter().take_while(|byte| is_space(**byte)).count();
     let piece = piece.get(lead..).unwrap_or_default();
@@ -219,140 +361,9 @@ fn trimmed(body: &[u8], start: usize, end: usize, depth: u32) -> Item<'_> {
         bytes: piece.get(..piece.len() - trail).unwrap_or_default(),
         offset: start + lead,
         depth,
+        tokens,
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[track_caller]
-    fn check(body: &str, expected: &[&str]) {
-        let Shape::Array { items, .. } = split(body.as_bytes()) else {
-            panic!("{body} is not an array");
-        };
-        let texts: Vec<_> = items
-            .iter()
-            .map(|item| std::str::from_utf8(item.bytes).unwrap())
-            .collect();
-        assert_eq!(texts, expected, "{body}");
-        for item in items {
-            assert!(body.as_bytes()[item.offset..].starts_with(item.bytes));
-        }
-    }
-
-    #[test]
-    fn arrays_are_cut_at_their_commas() {
-        check("[]", &[]);
-        check(" [ ] ", &[]);
-        check("[1]", &["1"]);
-        check(
-            " [ {\"a\":[1,2]} , \"x,]\\\"\" ,3 ]\n",
-            &["{\"a\":[1,2]}", "\"x,]\\\"\"", "3"],
-        );
-    }
-
-    #[test]
-    fn missing_and_surplus_pieces_are_items_of_their_own() {
-        check("[1,,2]", &["1", "", "2"]);
-        check("[1,]", &["1", ""]);
-        check("[1,", &["1"]);
-        check("[1] tail", &["1", "tail"]);
-        check("[{\"a\":1},{\"b\":", &["{\"a\":1}", "{\"b\":"]);
-        check("[{\"a\":1},\"open", &["{\"a\":1}", "\"open"]);
-        check("[\"\\", &["\"\\"]);
-    }
-
-    #[test]
-    fn other_bodies_are_one_item_or_none() {
-        assert_eq!(split(b" \n"), Shape::Empty);
-        let Shape::NotAnArray(item) = split(b" {\"a\":1} ") else {
-            panic!("an object is not an array");
-        };
-        assert_eq!(item.bytes, b"{\"a\":1}");
-        assert_eq!(item.offset, 1);
-    }
-
-    #[test]
-    fn depth_is_that_of_the_item() {
-        let Shape::Array { items, closed } = split(b"[1,[[]],{\"a\":{\"b\":[]}}]") else {
-            panic!("array");
-        };
-        assert!(closed);
-        let depths: Vec<_> = items.iter().map(|item| item.depth).collect();
-        assert_eq!(depths, [0, 2, 3]);
-    }
-
-    /// The items of a stream that arrives in pieces of `size` bytes.
-    fn in_pieces(stream: &str, size: usize) -> Vec<String> {
-        let (mut buffer, mut inside, mut found) = (Vec::new(), false, Vec::new());
-        let mut pieces = stream.as_bytes().chunks(size).peekable();
-        while let Some(piece) = pieces.next() {
-            buffer.extend_from_slice(piece);
-            let (items, consumed) = split_part(&buffer, &mut inside, pieces.peek().is_none());
-            found.extend(
-                items
-                    .iter()
-                    .map(|item| String::from_utf8_lossy(item.bytes).into_owned()),
-            );
-            buffer.drain(..consumed);
-        }
-        found
-    }
-
-    #[test]
-    fn a_stream_has_the_same_items_however_it_is_cut() {
-        let cases: [(&str, &[&str]); 6] = [
-            (
-                "[1, {\"a\":[2]} ,\"x,]\"]",
-                &["1", "{\"a\":[2]}", "\"x,]\""],
-            ),
-            ("[1]\n[2] [3,4]", &["1", "2", "3", "4"]),
-            ("{\"a\":1}\n{\"b\":2}\n", &["{\"a\":1}", "{\"b\":2}"]),
-            ("[1,{\"open\":", &["1", "{\"open\":"]),
-            ("not json", &["not json"]),
-            (" \n ", &[]),
-        ];
-        for (stream, expected) in cases {
-            for size in 1..=stream.len() {
-                assert_eq!(
-                    in_pieces(stream, size),
-                    expected,
-                    "{stream} in pieces of {size}"
-                );
-            }
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_are_cut_without_loss(body in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let array = [b"[".as_slice(), &body].concat();
-            if let Shape::Array { items, closed } = split(&array) {
-                for pair in items.windows(2) {
-                    prop_assert!(pair[0].offset + pair[0].bytes.len() <= pair[1].offset);
-                }
-                let last = items.last().map_or(1, |item| item.offset + item.bytes.len());
-                // Behind it are at most the array's end or, where that is missing, one comma.
-                let rest = array[last..].iter().copied();
-                let rest: Vec<u8> = rest.filter(|byte| !is_space(*byte)).collect();
-                let ends: [&[u8]; 2] = if closed { [b"]", b""] } else { [b",", b""] };
-                prop_assert!(ends.contains(&rest.as_slice()), "{rest:?}");
-            }
-        }
-
-        #[test]
-        fn the_items_of_valid_json_are_those_of_a_json_parser(
-            values in proptest::collection::vec("[ -~]{0,12}", 0..6)
-        ) {
-            let body = serde_json::to_string_pretty(&values).unwrap();
-            let expected: Vec<&serde_json::value::RawValue> = serde_json::from_str(&body).unwrap();
-            let Shape::Array { items, .. } = split(body.as_bytes()) else { panic!("array") };
-            let found: Vec<_> = items.iter().map(|item| item.bytes).collect();
-            let expected: Vec<_> = expected.iter().map(|raw| raw.get().as_bytes()).collect();
-            prop_assert_eq!(found, expected);
-        }
-    }
-}
+mod tests;

@@ -23,7 +23,7 @@ const LACKS: &[(&str, &[&str])] = &[
             "parquet",
             "datafusion",
             "deltalake-core",
-            "sonic-rs",
+            "wide",
         ],
     ),
     (
@@ -36,7 +36,7 @@ const LACKS: &[(&str, &[&str])] = &[
             "datafusion",
             "deltalake-core",
             "axum",
-            "sonic-rs",
+            "wide",
         ],
     ),
     ("postlake-listen", &["instant-acme", "reqwest"]),
@@ -79,7 +79,7 @@ const ONLY: &[(&str, &str, &[&str])] = &[
     ("deltalake", "", &[]),
     ("object_store", "^0.13", &["postlake-lake"]),
     ("datafusion", "", &["postlake-lake", "postlake-serve"]),
-    ("sonic-rs", "", &["postlake-event"]),
+    ("wide", "", &["postlake-event"]),
     ("clap", "", &["postlake"]),
     ("instant-acme", "", &["postlake-acme"]),
 ];

@@ -13,8 +13,9 @@ use super::columns::{LineageBuilders, batch};
 use super::event::Notes;
 use super::item::object_fields;
 use super::reject::{Fault, RejectCode};
-use super::value::{self, Reading};
-use super::{Identity, Place, Text};
+use super::value::{Raw, Reading};
+use super::walk::Member;
+use super::{Identity, Place};
 use crate::canonical::canonical;
 use crate::key::{Key, record_id};
 use crate::schema::Table;
@@ -49,8 +50,6 @@ pub(super) struct AlertRows {
     identities: Vec<Identity>,
 }
 
-type Fields<'a> = [(Text<'a>, Text<'a>)];
-
 impl AlertRows {
     pub(super) fn len(&self) -> usize {
         self.identities.len()
@@ -60,7 +59,7 @@ impl AlertRows {
     ///
     /// # Errors
     /// When the filters are not JSON, so that the alert has no identity; nothing was added then.
-    pub(super) fn push(&mut self, place: &Place<'_>, fields: &Fields<'_>) -> Result<(), Fault> {
+    pub(super) fn push(&mut self, place: &Place<'_>, fields: &[Member<'_>]) -> Result<(), Fault> {
         let mut notes = Notes::default();
         let filters = Filters::read(raw(fields, "filters").unwrap_or("{}"), &mut notes)?;
         let record_id = record_id_of(fields, &filters.canonical)?;
@@ -107,7 +106,7 @@ impl AlertRows {
     }
 
     /// `evaluator` in the capture, `threshold_evaluator` in the documentation: the same content.
-    fn push_evaluator<'a>(&mut self, fields: &'a Fields<'_>, notes: &mut Notes<'a>) {
+    fn push_evaluator<'a>(&mut self, fields: &'a [Member<'a>], notes: &mut Notes<'a>) {
         let found = ["evaluator", "threshold_evaluator"]
             .into_iter()
             .find_map(|key| Some((key, raw(fields, key)?)));
@@ -115,16 +114,20 @@ impl AlertRows {
         if let (Some((key, raw)), None) = (found, &parts)
             && raw != "null"
         {
-            notes.misfit(Cow::Borrowed(key), Cow::Owned(raw.to_owned()));
+            notes.misfit(Cow::Borrowed(key), raw);
         }
         let parts = parts.unwrap_or_default();
         let part = |key| {
             parts
                 .iter()
                 .find(|(known, _)| *known == key)
-                .map(|(_, raw)| raw.as_ref())
+                .map(|(_, raw)| *raw)
         };
-        let part_word = |key| part(key).and_then(value::text).map(|text| word(&text));
+        let part_word = |key| {
+            part(key)
+                .and_then(|raw| Raw::of(raw).text())
+                .map(|text| word(&text))
+        };
         self.operator.append_option(part_word("operator"));
         self.source.append_option(part_word("source"));
         self.threshold
@@ -132,7 +135,7 @@ impl AlertRows {
         for (key, value) in &parts {
             if !["operator", "source", "value"].contains(&key.as_ref()) {
                 let key = format!("evaluator.{key}");
-                notes.keep(Cow::Owned(key), Cow::Owned(value.clone().into_owned()));
+                notes.keep(Cow::Owned(key), Cow::Borrowed(value));
             }
         }
     }
@@ -187,11 +190,13 @@ impl Filters {
         let mut facets: Vec<(String, String)> = Vec::new();
         for (key, raw) in &parts {
             if key != "subaccount_id" {
-                let value = value::text(raw).map_or_else(|| raw.to_string(), Cow::into_owned);
+                let value = Raw::of(raw)
+                    .text()
+                    .map_or_else(|| raw.to_string(), Cow::into_owned);
                 facets.push((key.to_string(), value));
                 continue;
             }
-            match value::int(raw) {
+            match Raw::of(raw).int() {
                 Reading::Value(WHOLE_ACCOUNT) | Reading::Absent => {}
                 Reading::Value(id) => subaccount_id = Some(id),
                 Reading::Misfit => notes.flag("misfit:subaccount_id"),
@@ -208,45 +213,45 @@ impl Filters {
     }
 }
 
-fn raw<'r>(fields: &'r Fields<'_>, key: &str) -> Option<&'r str> {
+fn raw<'a>(fields: &[Member<'a>], key: &str) -> Option<&'a str> {
     fields
         .iter()
         .find(|(known, _)| *known == key)
-        .map(|(_, raw)| raw.as_ref())
+        .map(|(_, raw)| *raw)
 }
 
-fn number(fields: &Fields<'_>, key: &'static str, notes: &mut Notes<'_>) -> Option<i64> {
+fn number<'a>(fields: &[Member<'a>], key: &'static str, notes: &mut Notes<'a>) -> Option<i64> {
     let raw = raw(fields, key)?;
-    match value::int(raw) {
+    match Raw::of(raw).int() {
         Reading::Value(number) => Some(number),
         Reading::Absent => None,
         Reading::Misfit => {
-            notes.misfit(Cow::Borrowed(key), Cow::Owned(raw.to_owned()));
+            notes.misfit(Cow::Borrowed(key), raw);
             None
         }
     }
 }
 
-fn float(raw: Option<&str>, key: &'static str, notes: &mut Notes<'_>) -> Option<f64> {
-    match value::float(raw?) {
+fn float<'a>(raw: Option<&'a str>, key: &'static str, notes: &mut Notes<'a>) -> Option<f64> {
+    match Raw::of(raw?).float() {
         Reading::Value(number) => Some(number),
         Reading::Absent => None,
         Reading::Misfit => {
-            notes.misfit(Cow::Borrowed(key), Cow::Owned(raw?.to_owned()));
+            notes.misfit(Cow::Borrowed(key), raw?);
             None
         }
     }
 }
 
-fn text<'r>(
-    fields: &'r Fields<'_>,
+fn text<'a>(
+    fields: &[Member<'a>],
     key: &'static str,
-    notes: &mut Notes<'_>,
-) -> Option<Cow<'r, str>> {
+    notes: &mut Notes<'a>,
+) -> Option<Cow<'a, str>> {
     let raw = raw(fields, key)?;
-    let text = value::text(raw);
+    let text = Raw::of(raw).text();
     if text.is_none() && raw != "null" {
-        notes.misfit(Cow::Borrowed(key), Cow::Owned(raw.to_owned()));
+        notes.misfit(Cow::Borrowed(key), raw);
     }
     text
 }
@@ -256,12 +261,12 @@ fn word(text: &str) -> String {
     text.trim().to_ascii_lowercase().replace([' ', '-'], "_")
 }
 
-fn triggered_at(fields: &Fields<'_>, notes: &mut Notes<'_>) -> Option<i64> {
-    match raw(fields, "triggered_at").map(value::micros) {
+fn triggered_at<'a>(fields: &[Member<'a>], notes: &mut Notes<'a>) -> Option<i64> {
+    match raw(fields, "triggered_at").map(|raw| Raw::of(raw).micros()) {
         Some(Reading::Value(micros)) => Some(micros),
         Some(Reading::Misfit) => {
             let raw = raw(fields, "triggered_at").unwrap_or_default();
-            notes.misfit(Cow::Borrowed("triggered_at"), Cow::Owned(raw.to_owned()));
+            notes.misfit(Cow::Borrowed("triggered_at"), raw);
             None
         }
         Some(Reading::Absent) | None => {
@@ -272,10 +277,11 @@ fn triggered_at(fields: &Fields<'_>, notes: &mut Notes<'_>) -> Option<i64> {
 }
 
 /// The alert's identity, from the texts as sent.
-fn record_id_of(fields: &Fields<'_>, filters: &str) -> Result<String, Fault> {
+fn record_id_of(fields: &[Member<'_>], filters: &str) -> Result<String, Fault> {
     let part = |key| match raw(fields, key) {
         None => Ok(String::new()),
-        Some(raw) => value::text(raw)
+        Some(raw) => Raw::of(raw)
+            .text()
             .map(|text| Ok(text.into_owned()))
             .unwrap_or_else(|| canonical(raw)),
     };
@@ -287,7 +293,7 @@ fn record_id_of(fields: &Fields<'_>, filters: &str) -> Result<String, Fault> {
     Ok(record_id(&alert_id, &word(&metric), filters, &triggered_at))
 }
 
-fn keep_unknown<'a>(fields: &'a Fields<'_>, notes: &mut Notes<'a>) {
+fn keep_unknown<'a>(fields: &'a [Member<'a>], notes: &mut Notes<'a>) {
     const KNOWN: [&str; 9] = [
         "alert_id",
         "incident_id",
@@ -301,7 +307,7 @@ fn keep_unknown<'a>(fields: &'a Fields<'_>, notes: &mut Notes<'a>) {
     ];
     for (key, raw) in fields {
         if !KNOWN.contains(&key.as_ref()) {
-            notes.keep(Cow::Borrowed(key.as_ref()), Cow::Borrowed(raw.as_ref()));
+            notes.keep(Cow::Borrowed(key.as_ref()), Cow::Borrowed(raw));
         }
     }
 }

@@ -6,34 +6,54 @@ use std::fmt::Write as _;
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::{
-    ArrayRef, Date32Builder, Int64Builder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder,
+    ArrayRef, Date32Builder, Int64Builder, RecordBatch, TimestampMicrosecondBuilder,
 };
 use arrow::error::ArrowError;
 use serde_json::value::RawValue;
 
-use super::columns::{ColumnBuilder, LineageBuilders, batch};
-use super::item::{RawEvent, object_fields};
+use super::columns::{ColumnBuilder, LineageBuilders, TextColumn, batch};
+use super::item::RawEvent;
 use super::reject::{Fault, RejectCode};
-use super::value::{self, Reading};
+use super::value::{Raw, Reading};
+use super::walk::Member;
 use super::{Identity, Place, Text};
 use crate::canonical::canonical;
 use crate::key::{EventTime, Key, event_hash};
-use crate::schema::{EVENT_FIELDS, FieldKind, GEO_IP_FIELDS, Table, USER_AGENT_FIELDS};
+use crate::schema::{EVENT_FIELDS, EventField, FieldKind, GEO_IP_FIELDS, Table, USER_AGENT_FIELDS};
 use crate::time::day_of;
 
 const TYPE: usize = EVENT_FIELDS.len();
 const EVENT_ID: usize = TYPE + 1;
 const SUBACCOUNT: usize = TYPE + 2;
 const GEO_IP: usize = TYPE + 3;
-const USER_AGENT: usize = TYPE + 4;
-const SLOT_COUNT: usize = TYPE + 5;
+
+const SLOT_COUNT: usize = FIRST_OBJECT + 2;
+
+/// The slot of the first of [`OBJECTS`].
+pub(super) const FIRST_OBJECT: usize = GEO_IP;
 
 /// For each key of a documented object the slot of its column.
-type Places = Vec<(&'static str, usize)>;
+pub(super) type Places = Vec<(&'static str, usize)>;
 
-static GEO_IP_PLACES: LazyLock<Places> = LazyLock::new(|| places(GEO_IP_FIELDS));
+/// A documented object whose fields have columns of their own.
+pub(super) struct Object {
+    pub(super) key: &'static str,
+    pub(super) places: Places,
+}
 
-static USER_AGENT_PLACES: LazyLock<Places> = LazyLock::new(|| places(USER_AGENT_FIELDS));
+/// The documented objects, in the order of their slots.
+pub(super) static OBJECTS: LazyLock<[Object; 2]> = LazyLock::new(|| {
+    [
+        Object {
+            key: "geo_ip",
+            places: places(GEO_IP_FIELDS),
+        },
+        Object {
+            key: "user_agent_parsed",
+            places: places(USER_AGENT_FIELDS),
+        },
+    ]
+});
 
 fn places(columns: &[(&'static str, &str, FieldKind)]) -> Places {
     let slot_of = |column: &str| EVENT_FIELDS.iter().position(|field| field.column == column);
@@ -157,17 +177,17 @@ impl Slots {
 #[derive(Debug)]
 pub(super) struct EventRows {
     event_date: Date32Builder,
-    event_class: StringBuilder,
-    event_type: StringBuilder,
-    event_id: StringBuilder,
+    event_class: TextColumn,
+    event_type: TextColumn,
+    event_id: TextColumn,
     event_at: TimestampMicrosecondBuilder,
     received_at: TimestampMicrosecondBuilder,
-    batch_id: StringBuilder,
+    batch_id: TextColumn,
     subaccount_id: Int64Builder,
-    flags: StringBuilder,
+    flags: TextColumn,
     fields: Vec<ColumnBuilder>,
-    event_hash: StringBuilder,
-    extra: StringBuilder,
+    event_hash: TextColumn,
+    extra: TextColumn,
     lineage: LineageBuilders,
     item_index: Int64Builder,
     identities: Vec<Identity>,
@@ -177,20 +197,20 @@ impl Default for EventRows {
     fn default() -> EventRows {
         EventRows {
             event_date: Date32Builder::new(),
-            event_class: StringBuilder::new(),
-            event_type: StringBuilder::new(),
-            event_id: StringBuilder::new(),
+            event_class: TextColumn::default(),
+            event_type: TextColumn::default(),
+            event_id: TextColumn::default(),
             event_at: TimestampMicrosecondBuilder::new(),
             received_at: TimestampMicrosecondBuilder::new(),
-            batch_id: StringBuilder::new(),
+            batch_id: TextColumn::default(),
             subaccount_id: Int64Builder::new(),
-            flags: StringBuilder::new(),
+            flags: TextColumn::default(),
             fields: EVENT_FIELDS
                 .iter()
                 .map(|field| ColumnBuilder::new(field.kind))
                 .collect(),
-            event_hash: StringBuilder::new(),
-            extra: StringBuilder::new(),
+            event_hash: TextColumn::default(),
+            extra: TextColumn::default(),
             lineage: LineageBuilders::default(),
             item_index: Int64Builder::new(),
             identities: Vec::new(),
@@ -215,42 +235,33 @@ impl EventRows {
     ///
     /// # Errors
     /// When a known class comes without a type; nothing was added then.
-    pub(super) fn push(&mut self, place: &Place<'_>, mut event: RawEvent<'_>) -> Result<(), Fault> {
+    pub(super) fn push(
+        &mut self,
+        place: &Place<'_>,
+        event: &RawEvent<'_, '_>,
+    ) -> Result<(), Fault> {
         let mut notes = Notes::default();
-        let dated = occurred_at(&event, &mut notes);
-        let head = head(&event, dated)?;
-        for (at, key) in [(TYPE, "type"), (EVENT_ID, "event_id")] {
-            if let Some(raw) =
-                slot(&event, at).filter(|raw| *raw != "null" && owned_text(raw).is_none())
-            {
-                notes.misfit(Cow::Borrowed(key), raw.clone());
-            }
-        }
+        let dated = occurred_at(event, &mut notes);
+        let head = head(event, dated)?;
+        note_head(event, &mut notes);
+        let row = self.identities.len();
         let received_at = place.input.received_at.timestamp_micros();
         let event_at = dated.unwrap_or(received_at);
         let day = day_of(event_at);
 
         self.event_date.append_value(day);
-        self.event_class.append_value(&event.class);
-        self.event_type.append_option(head.event_type.as_deref());
-        self.event_id.append_option(head.event_id.as_deref());
+        self.event_class.put(row, &event.class);
+        put_option(&mut self.event_type, row, head.event_type.as_deref());
+        put_option(&mut self.event_id, row, head.event_id.as_deref());
         self.event_at.append_value(event_at);
         self.received_at.append_value(received_at);
-        self.batch_id.append_option(place.input.batch_id);
+        put_option(&mut self.batch_id, row, place.input.batch_id);
         self.subaccount_id
-            .append_option(subaccount(&mut event, &mut notes));
-        spread(&mut event, GEO_IP, "geo_ip", &GEO_IP_PLACES, &mut notes);
-        spread(
-            &mut event,
-            USER_AGENT,
-            "user_agent_parsed",
-            &USER_AGENT_PLACES,
-            &mut notes,
-        );
-        self.push_fields(&mut event, &mut notes);
-        self.event_hash.append_option(head.event_hash);
-        self.extra.append_option(notes.extra(&event));
-        self.flags.append_option(notes.flags());
+            .append_option(subaccount(event, &mut notes));
+        self.put_fields(row, event, &mut notes);
+        put_option(&mut self.event_hash, row, head.event_hash.as_deref());
+        put_option(&mut self.extra, row, notes.extra(event).as_deref());
+        put_option(&mut self.flags, row, notes.flags().as_deref());
         self.lineage.push(place.input);
         self.item_index.append_value(place.item_index);
         self.identities.push(Identity {
@@ -263,43 +274,37 @@ impl EventRows {
         Ok(())
     }
 
-    /// Fields that an event lacks get their nulls when the column is next touched: most events have
-    /// a quarter of the columns.
-    fn push_fields<'a>(&mut self, event: &mut RawEvent<'a>, notes: &mut Notes<'a>) {
-        let row = self.identities.len();
-        for ((builder, raw), field) in self.fields.iter_mut().zip(&event.slots).zip(EVENT_FIELDS) {
-            let Some(raw) = raw else { continue };
-            builder.pad(row);
-            if !builder.append(raw) {
-                let key = if field.key.is_empty() {
-                    field.column
-                } else {
-                    field.key
-                };
-                notes.misfit(Cow::Borrowed(key), raw.clone());
+    fn put_fields<'a>(&mut self, row: usize, event: &RawEvent<'_, 'a>, notes: &mut Notes<'a>) {
+        for (slot, raw) in event.fields.iter(event.item) {
+            // Slots behind those of the columns are the head's and the documented objects'.
+            let Some(column) = self.fields.get_mut(slot) else {
+                continue;
+            };
+            if !column.put(row, raw) {
+                let name = EVENT_FIELDS.get(slot).map_or("", EventField::name);
+                notes.misfit(Cow::Borrowed(name), raw.text);
             }
         }
     }
 
     pub(super) fn finish(&mut self) -> Result<(RecordBatch, Vec<Identity>), ArrowError> {
+        let rows = self.identities.len();
         let mut columns: Vec<ArrayRef> = vec![
             Arc::new(self.event_date.finish()),
-            Arc::new(self.event_class.finish()),
-            Arc::new(self.event_type.finish()),
-            Arc::new(self.event_id.finish()),
+            self.event_class.finish(rows)?,
+            self.event_type.finish(rows)?,
+            self.event_id.finish(rows)?,
             Arc::new(self.event_at.finish().with_timezone("UTC")),
             Arc::new(self.received_at.finish().with_timezone("UTC")),
-            Arc::new(self.batch_id.finish()),
+            self.batch_id.finish(rows)?,
             Arc::new(self.subaccount_id.finish()),
-            Arc::new(self.flags.finish()),
+            self.flags.finish(rows)?,
         ];
-        let rows = self.identities.len();
-        columns.extend(self.fields.iter_mut().map(|builder| {
-            builder.pad(rows);
-            builder.finish()
-        }));
-        columns.push(Arc::new(self.event_hash.finish()));
-        columns.push(Arc::new(self.extra.finish()));
+        for column in &mut self.fields {
+            columns.push(column.finish(rows)?);
+        }
+        columns.push(self.event_hash.finish(rows)?);
+        columns.push(self.extra.finish(rows)?);
         columns.extend(self.lineage.finish());
         columns.push(Arc::new(self.item_index.finish()));
         let rows = batch(Table::Events, columns)?;
@@ -307,12 +312,36 @@ impl EventRows {
     }
 }
 
-fn slot<'r, 'a>(event: &'r RawEvent<'a>, slot: usize) -> Option<&'r Text<'a>> {
-    event.slots.get(slot).and_then(Option::as_ref)
+fn put_option(column: &mut TextColumn, row: usize, text: Option<&str>) {
+    if let Some(text) = text {
+        column.put(row, text);
+    }
 }
 
-fn head<'a>(event: &RawEvent<'a>, dated: Option<i64>) -> Result<Head<'a>, Fault> {
-    let text_at = |at| slot(event, at).and_then(owned_text);
+fn slot<'a>(event: &RawEvent<'_, 'a>, slot: usize) -> Option<Raw<'a>> {
+    event.fields.get(slot, event.item)
+}
+
+/// What of the head and of the documented objects does not fit, or is unknown there.
+fn note_head<'a>(event: &RawEvent<'_, 'a>, notes: &mut Notes<'a>) {
+    for (at, key) in [(TYPE, "type"), (EVENT_ID, "event_id")] {
+        if let Some(raw) = slot(event, at).filter(|raw| !raw.is_null() && raw.text().is_none()) {
+            notes.misfit(Cow::Borrowed(key), raw.text);
+        }
+    }
+    for (at, object) in OBJECTS.iter().enumerate() {
+        let raw = slot(event, FIRST_OBJECT + at).filter(|raw| !raw.is_null());
+        if let Some(raw) = raw.filter(|raw| !raw.text.starts_with('{')) {
+            notes.misfit(Cow::Borrowed(object.key), raw.text);
+        }
+    }
+    for (key, members) in &event.unknown_parts {
+        notes.keep(Cow::Borrowed(key), Cow::Owned(object_of(members)));
+    }
+}
+
+fn head<'a>(event: &RawEvent<'_, 'a>, dated: Option<i64>) -> Result<Head<'a>, Fault> {
+    let text_at = |at| slot(event, at).and_then(Raw::text);
     let event_type: Option<Cow<'a, str>> = text_at(TYPE).filter(|text| !text.is_empty());
     if event_type.is_none() && KNOWN_CLASSES.contains(&event.class.as_ref()) {
         let message = "event has no type";
@@ -321,7 +350,7 @@ fn head<'a>(event: &RawEvent<'a>, dated: Option<i64>) -> Result<Head<'a>, Fault>
     let event_id = text_at(EVENT_ID).filter(|text| !text.is_empty());
     let (event_hash, key) = match &event_id {
         Some(id) => {
-            let unreadable = timestamp(event).and_then(owned_text).unwrap_or_default();
+            let unreadable = timestamp(event).and_then(Raw::text).unwrap_or_default();
             let time = match dated {
                 Some(micros) => EventTime::Micros(micros),
                 None => EventTime::Unreadable(&unreadable),
@@ -363,22 +392,14 @@ fn canonical_event(item: &str) -> Result<String, serde_json::Error> {
     canonical(event.map_or("null", |event| event.get()))
 }
 
-/// The characters behind a JSON text, borrowed from the body where they stand there unescaped.
-fn owned_text<'a>(raw: &Text<'a>) -> Option<Cow<'a, str>> {
-    match raw {
-        Cow::Borrowed(raw) => value::text(raw),
-        Cow::Owned(raw) => value::text(raw).map(|text| Cow::Owned(text.into_owned())),
-    }
-}
-
 /// The JSON text of the event's time.
-fn timestamp<'r, 'a>(event: &'r RawEvent<'a>) -> Option<&'r Text<'a>> {
+fn timestamp<'a>(event: &RawEvent<'_, 'a>) -> Option<Raw<'a>> {
     slot(event, *TIMESTAMP)
 }
 
 /// When the event happened, if it says so in any form that makes sense.
-fn occurred_at(event: &RawEvent<'_>, notes: &mut Notes<'_>) -> Option<i64> {
-    match timestamp(event).map(|raw| value::micros(raw.as_ref())) {
+fn occurred_at(event: &RawEvent<'_, '_>, notes: &mut Notes<'_>) -> Option<i64> {
+    match timestamp(event).map(Raw::micros) {
         Some(Reading::Value(micros)) => Some(micros),
         Some(Reading::Misfit) => {
             notes.flag("timestamp_unreadable");
@@ -392,55 +413,27 @@ fn occurred_at(event: &RawEvent<'_>, notes: &mut Notes<'_>) -> Option<i64> {
 }
 
 /// The subaccount; the primary account sends none and is 0. What is no number is nobody's.
-fn subaccount<'a>(event: &mut RawEvent<'a>, notes: &mut Notes<'a>) -> Option<i64> {
-    let Some(raw) = event.slots.get_mut(SUBACCOUNT).and_then(Option::take) else {
+fn subaccount<'a>(event: &RawEvent<'_, 'a>, notes: &mut Notes<'a>) -> Option<i64> {
+    let Some(raw) = slot(event, SUBACCOUNT) else {
         return Some(0);
     };
-    match value::int(&raw) {
+    match raw.int() {
         Reading::Value(id) => Some(id),
         Reading::Absent => Some(0),
         Reading::Misfit => {
-            notes.misfit(Cow::Borrowed("subaccount_id"), raw);
+            notes.misfit(Cow::Borrowed("subaccount_id"), raw.text);
             None
         }
     }
 }
 
-/// Moves the values of a documented object into the slots of its columns; what is unknown in it
-/// is kept under the object's key.
-fn spread<'a>(
-    event: &mut RawEvent<'a>,
-    from: usize,
-    key: &'static str,
-    places: &Places,
-    notes: &mut Notes<'a>,
-) {
-    let Some(raw) = event.slots.get_mut(from).and_then(Option::take) else {
-        return;
-    };
-    if raw == "null" {
-        return;
+/// An object of these members.
+fn object_of(members: &[Member<'_>]) -> String {
+    let mut inside = String::new();
+    for (key, raw) in members {
+        push_pair(&mut inside, key, raw);
     }
-    let fields = match &raw {
-        Cow::Borrowed(raw) => object_fields(raw),
-        Cow::Owned(_) => None,
-    };
-    let Some(fields) = fields else {
-        notes.misfit(Cow::Borrowed(key), raw);
-        return;
-    };
-    let mut unknown = String::new();
-    for (name, value) in fields {
-        let known = places.iter().find(|(known, _)| *known == name);
-        let place = known.and_then(|(_, slot)| event.slots.get_mut(*slot));
-        match place {
-            Some(place) => *place = Some(value),
-            None => push_pair(&mut unknown, &name, &value),
-        }
-    }
-    if !unknown.is_empty() {
-        notes.keep(Cow::Borrowed(key), Cow::Owned(format!("{{{unknown}}}")));
-    }
+    format!("{{{inside}}}")
 }
 
 /// Appends `"key":value` to the inside of an object.
@@ -458,7 +451,7 @@ fn push_pair(inside: &mut String, key: &str, value: &str) {
 #[derive(Default)]
 pub(super) struct Notes<'a> {
     flags: Vec<Cow<'static, str>>,
-    kept: Vec<(Text<'a>, Text<'a>)>,
+    kept: Vec<(Text<'a>, Cow<'a, str>)>,
 }
 
 impl<'a> Notes<'a> {
@@ -467,9 +460,9 @@ impl<'a> Notes<'a> {
     }
 
     /// A value that does not fit its column: flagged, and kept as sent in `extra`.
-    pub(super) fn misfit(&mut self, key: Text<'a>, raw: Text<'a>) {
+    pub(super) fn misfit(&mut self, key: Text<'a>, raw: &'a str) {
         self.flags.push(Cow::Owned(format!("misfit:{key}")));
-        self.kept.push((key, raw));
+        self.kept.push((key, Cow::Borrowed(raw)));
     }
 
     pub(super) fn keep(&mut self, key: Text<'a>, raw: Text<'a>) {
@@ -489,17 +482,16 @@ impl<'a> Notes<'a> {
     }
 
     /// Unknown fields, values that did not fit, and under `$element` what stood beside `msys`.
-    fn extra(&self, event: &RawEvent<'_>) -> Option<String> {
+    fn extra(&self, event: &RawEvent<'_, '_>) -> Option<String> {
         let mut inside = String::new();
-        for (key, raw) in event.unknown.iter().chain(&self.kept) {
+        for (key, raw) in &event.unknown {
+            push_pair(&mut inside, key, raw);
+        }
+        for (key, raw) in &self.kept {
             push_pair(&mut inside, key, raw);
         }
         if !event.siblings.is_empty() {
-            let mut siblings = String::new();
-            for (key, raw) in &event.siblings {
-                push_pair(&mut siblings, key, raw);
-            }
-            push_pair(&mut inside, "$element", &format!("{{{siblings}}}"));
+            push_pair(&mut inside, "$element", &object_of(&event.siblings));
         }
         (!inside.is_empty()).then(|| format!("{{{inside}}}"))
     }

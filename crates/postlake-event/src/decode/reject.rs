@@ -11,7 +11,7 @@ use super::columns::{LineageBuilders, batch};
 use super::{BatchInput, Counts, MAX_REJECTS};
 use crate::body::BodyError;
 use crate::schema::Table;
-use crate::split::{Item, MAX_DEPTH};
+use crate::split::{Item, MAX_DEPTH, MAX_TOKENS};
 use crate::time::day_of;
 
 /// Longest excerpt that is kept of a reject; the raw store holds all of it.
@@ -28,6 +28,8 @@ pub enum RejectCode {
     Utf8,
     /// Nested deeper than 127 brackets.
     Depth,
+    /// Made up of more quotes, brackets, colons and commas than an item is read with.
+    Size,
     /// A compressed body that cannot be opened or grows beyond the caps.
     Encoding,
 }
@@ -40,6 +42,7 @@ impl RejectCode {
             RejectCode::Envelope => "envelope",
             RejectCode::Utf8 => "utf8",
             RejectCode::Depth => "depth",
+            RejectCode::Size => "size",
             RejectCode::Encoding => "encoding",
         }
     }
@@ -92,6 +95,12 @@ impl Reject {
             item.depth
         );
         Fault::new(RejectCode::Depth, message).at(item)
+    }
+
+    pub(super) fn too_large(item: &Item<'_>) -> Reject {
+        let message =
+            format!("item holds more than {MAX_TOKENS} quotes, brackets, colons and commas");
+        Fault::new(RejectCode::Size, message).at(item)
     }
 
     pub(super) fn not_utf8(item: &Item<'_>, valid_up_to: usize) -> Reject {

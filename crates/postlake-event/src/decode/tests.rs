@@ -144,6 +144,13 @@ fn nesting_is_limited() {
 }
 
 #[test]
+fn an_item_of_too_many_tokens_is_a_reject() {
+    let flood = "0,".repeat(crate::split::MAX_TOKENS + 20_000);
+    let body = format!(r#"[{GOOD},{{"msys":[{flood}0]}},{GOOD}]"#);
+    check(body.as_bytes(), (2, 0, 0), &["size"]);
+}
+
+#[test]
 fn a_reject_names_its_place() {
     let body = format!("[{GOOD}, {{\"msys\":nope}}]");
     let (_, decoded) = decode(body.as_bytes());

@@ -48,6 +48,17 @@ pub struct EventField {
     pub kind: FieldKind,
 }
 
+impl EventField {
+    /// What flags and `extra` call it: the sender's name, or the column's where it has none.
+    pub(crate) fn name(&self) -> &'static str {
+        if self.key.is_empty() {
+            self.column
+        } else {
+            self.key
+        }
+    }
+}
+
 const fn field(key: &'static str, kind: FieldKind) -> EventField {
     EventField {
         key,
