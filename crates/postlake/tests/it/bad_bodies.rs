@@ -93,9 +93,9 @@ fn cut_off() -> Case {
         format!(r#"[{good},{{"msys":{{"message_event":{{"type":"#),
     );
     case.events = 1;
-    // The half item, whose last byte is where the parser stopped, and the array that nobody closed.
+    // The half item, behind which a value is missing, and the array that nobody closed.
     case.rejects = vec![
-        ("json", case.body.len() - 1, Some(1)),
+        ("json", case.body.len(), Some(1)),
         ("json", case.body.len(), None),
     ];
     case
