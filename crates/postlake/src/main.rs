@@ -22,12 +22,6 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-/// The system's allocator keeps what an overload of large bodies has taken, in pieces between which there
-/// is always something in use. This one gives them back within ten seconds, by threads of its own, at the
-/// same price.
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
 fn main() -> ExitCode {
     // Before there are threads: it takes the sockets' variables out of the environment.
     let sockets = sockets::Sockets::from_environment();
