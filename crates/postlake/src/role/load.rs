@@ -319,19 +319,20 @@ impl Work {
         let started = Instant::now();
         self.unfinished = false;
         self.vitals.round_began();
-        let last = loop {
+        loop {
             let report = self.loader.pass().instrument(info_span!("pass")).await?;
             self.note(&report);
+            // After the first pass already: whoever starts on a long backlog wants to know how long.
+            self.measure_backlog(&report).await?;
             if !report.more {
-                break report;
+                break;
             }
             // A long backlog must hold up neither the sinks nor the end.
             if self.stop.is_given() || started.elapsed() > DELIVER_INTERVAL {
                 self.unfinished = true;
-                break report;
+                break;
             }
-        };
-        self.measure_backlog(&last).await?;
+        }
         for sink in &self.sinks {
             // A sink that fails holds up neither the lake nor the other sinks.
             if let Err(error) = self.deliver(sink.as_ref()).await {
@@ -353,8 +354,8 @@ impl Work {
         self.vitals.passed(report, &versions);
     }
 
-    /// A round that ended by itself has left nothing; otherwise a listing says what it has left, but
-    /// not all the time.
+    /// A pass that came to the end has left nothing; otherwise a listing says what it has left, but
+    /// not after each.
     async fn measure_backlog(&mut self, last: &PassReport) -> Result<(), LoadError> {
         if !last.more && last.blocked_streams == 0 {
             self.vitals.left(&Backlog::default());
