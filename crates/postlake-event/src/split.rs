@@ -165,7 +165,7 @@ impl<'a, 'i> Items<'a, 'i> {
 
     /// An item of the array; `Some(None)` at its end. `None` if it is not here whole.
     fn next_inside(&mut self) -> Option<Option<Item<'a>>> {
-        let cut = self.cut();
+        let cut = self.cut(self.body);
         let Some((end, byte)) = cut.end else {
             if !self.at_end {
                 return None;
@@ -184,8 +184,8 @@ impl<'a, 'i> Items<'a, 'i> {
         Some((!missing).then_some(item))
     }
 
-    /// Steps over the tokens of one item and the comma or bracket behind it.
-    fn cut(&mut self) -> Cut {
+    /// Steps over the tokens of one item and, inside of an array, the comma or bracket behind it.
+    fn cut(&mut self, body: &[u8]) -> Cut {
         let mut cut = Cut {
             end: None,
             depth: 0,
@@ -195,13 +195,13 @@ impl<'a, 'i> Items<'a, 'i> {
         let mut depth = 0_u32;
         loop {
             let Some(position) = self.index.token(self.token) else {
-                if !self.more(&mut cut) {
+                if !self.more(body, &mut cut) {
                     return cut;
                 }
                 continue;
             };
             self.token += 1;
-            match self.body.get(position) {
+            match body.get(position) {
                 // What follows is the quote at the string's end.
                 Some(b'"') => self.token += 1,
                 Some(b'{' | b'[') => {
@@ -209,7 +209,7 @@ impl<'a, 'i> Items<'a, 'i> {
                     cut.depth = cut.depth.max(depth);
                 }
                 Some(b'}' | b']') if depth > 0 => depth -= 1,
-                Some(byte @ (b']' | b',')) if depth == 0 => {
+                Some(byte @ (b']' | b',')) if depth == 0 && self.place.inside => {
                     cut.end = Some((position, *byte));
                     return cut;
                 }
@@ -219,7 +219,7 @@ impl<'a, 'i> Items<'a, 'i> {
     }
 
     /// Indexes more of the body while an item is being cut. False at the body's end.
-    fn more(&mut self, cut: &mut Cut) -> bool {
+    fn more(&mut self, body: &[u8], cut: &mut Cut) -> bool {
         if self.index.len() - cut.first.min(self.index.len()) > MAX_TOKENS {
             cut.flood = true;
         }
@@ -231,7 +231,7 @@ impl<'a, 'i> Items<'a, 'i> {
         self.index.forget(forget);
         self.token -= forget;
         cut.first = 0;
-        self.index.advance(self.body)
+        self.index.advance(body)
     }
 
     fn piece(&self, end: usize, cut: &Cut) -> Item<'a> {
@@ -277,33 +277,13 @@ impl<'a, 'i> Items<'a, 'i> {
         }
     }
 
-    /// An item whose end is known; the index holds it alone afterwards.
+    /// An item outside of arrays, whose end is known; the index holds it alone afterwards.
     fn range(&mut self, start: usize, end: usize) -> Item<'a> {
-        let upto = self.body.get(..end).unwrap_or_default();
         self.index.restart(start);
-        let (mut depth, mut deepest, mut at, mut flood) = (0_u32, 0_u32, 0, false);
-        while self.index.advance(upto) {
-            while let Some(position) = self.index.token(at) {
-                at += 1;
-                match upto.get(position) {
-                    Some(b'"') => at += 1,
-                    Some(b'{' | b'[') => {
-                        depth += 1;
-                        deepest = deepest.max(depth);
-                    }
-                    Some(b'}' | b']') => depth = depth.saturating_sub(1),
-                    _ => {}
-                }
-            }
-            flood |= self.index.len() > MAX_TOKENS;
-            if flood {
-                at -= self.index.len();
-                self.index.forget(usize::MAX);
-            }
-        }
+        (self.start, self.token) = (start, 0);
+        let cut = self.cut(self.body.get(..end).unwrap_or_default());
         self.token = self.index.len();
-        let tokens = (!flood).then_some(0..self.token);
-        trimmed(self.body, start, end, deepest, tokens)
+        self.piece(end, &cut)
     }
 }
 

@@ -1,7 +1,6 @@
 //! Events into the columns of the `events` table.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::{Arc, LazyLock};
 
@@ -9,12 +8,11 @@ use arrow::array::{
     ArrayRef, Date32Builder, Int64Builder, RecordBatch, TimestampMicrosecondBuilder,
 };
 use arrow::error::ArrowError;
-use serde_json::value::RawValue;
 
 use super::columns::{ColumnBuilder, LineageBuilders, TextColumn, batch};
 use super::item::RawEvent;
 use super::reject::{Fault, RejectCode};
-use super::value::{Raw, Reading};
+use super::value::{Form, Raw, Reading};
 use super::walk::Member;
 use super::{Identity, Place, Text};
 use crate::canonical::canonical;
@@ -325,7 +323,7 @@ fn slot<'a>(event: &RawEvent<'_, 'a>, slot: usize) -> Option<Raw<'a>> {
 /// What of the head and of the documented objects does not fit, or is unknown there.
 fn note_head<'a>(event: &RawEvent<'_, 'a>, notes: &mut Notes<'a>) {
     for (at, key) in [(TYPE, "type"), (EVENT_ID, "event_id")] {
-        if let Some(raw) = slot(event, at).filter(|raw| !raw.is_null() && raw.text().is_none()) {
+        if let Some(raw) = slot(event, at).filter(|raw| raw.form == Form::Nested) {
             notes.misfit(Cow::Borrowed(key), raw.text);
         }
     }
@@ -361,7 +359,7 @@ fn head<'a>(event: &RawEvent<'_, 'a>, dated: Option<i64>) -> Result<Head<'a>, Fa
             )
         }
         None => {
-            let canonical = canonical_event(event.item).map_err(|_| {
+            let canonical = canonical(event.object).map_err(|_| {
                 Fault::new(
                     RejectCode::Json,
                     "event without an id is not well-formed json",
@@ -378,18 +376,6 @@ fn head<'a>(event: &RawEvent<'_, 'a>, dated: Option<i64>) -> Result<Head<'a>, Fa
         event_hash,
         key,
     })
-}
-
-/// The canonical JSON of the event object inside an item.
-fn canonical_event(item: &str) -> Result<String, serde_json::Error> {
-    #[derive(serde::Deserialize)]
-    struct Wrapped<'a> {
-        #[serde(borrow)]
-        msys: BTreeMap<Cow<'a, str>, &'a RawValue>,
-    }
-    let wrapped: Wrapped<'_> = serde_json::from_str(item)?;
-    let event = wrapped.msys.values().next();
-    canonical(event.map_or("null", |event| event.get()))
 }
 
 /// The JSON text of the event's time.

@@ -29,6 +29,8 @@ pub(super) struct RawEvent<'r, 'a> {
     pub(super) class: Text<'a>,
     /// The item as sent.
     pub(super) item: &'a str,
+    /// The event object in it.
+    pub(super) object: &'a str,
     /// Its known fields, those of documented objects among them.
     pub(super) fields: &'r Fields,
     /// Unknown keys of the event object.
@@ -121,6 +123,7 @@ impl ItemReader {
         if !walk.enter_object() {
             return Err(Stop::Shape);
         }
+        let begin = walk.at() - 1;
         let mut members = Members {
             before: self.slots.start(),
             slots: &mut self.slots,
@@ -136,6 +139,7 @@ impl ItemReader {
             walk.plain_members(|key, token, start, value| members.put(key, token, start, value));
         }
         let objects = members.objects;
+        found.object = walk.since(begin);
         for (object, token) in event::OBJECTS.iter().zip(objects) {
             if let Some(token) = token {
                 self.spread(walk.back_at(token), object.key, &object.places, found)?;
@@ -230,6 +234,7 @@ struct Found<'a> {
     msys: bool,
     classes: usize,
     class: Option<Text<'a>>,
+    object: &'a str,
     unknown: Vec<Member<'a>>,
     unknown_parts: Vec<(&'static str, Vec<Member<'a>>)>,
     siblings: Vec<Member<'a>>,
@@ -251,6 +256,7 @@ impl<'a> Found<'a> {
             (Some(class), 1) => Ok(ItemKind::Event(RawEvent {
                 class,
                 item: text,
+                object: self.object,
                 fields,
                 unknown: self.unknown,
                 unknown_parts: self.unknown_parts,

@@ -142,6 +142,16 @@ impl<'t, 'a> Walk<'t, 'a> {
         }
     }
 
+    /// Where it stands: behind what was read.
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// The text from `start` to here.
+    pub(super) fn since(&self, start: usize) -> &'a str {
+        self.slice(start, self.at)
+    }
+
     /// Which token comes next, to come back to it with [`Walk::back_at`].
     pub(super) fn token(&self) -> usize {
         self.token
