@@ -2,9 +2,8 @@
 
 mod wait;
 
-use std::fs::File;
-use std::io::{self, Read as _};
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,7 +13,7 @@ use http::header::{RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body_util::{BodyExt as _, Full, Limited};
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
-use postlake_listen::Now;
+use postlake_listen::{Now, read_capped};
 use reqwest::{Certificate, Client, redirect};
 
 use self::wait::until;
@@ -134,21 +133,13 @@ impl HttpClient for Authority {
     }
 }
 
-fn trusted(path: &PathBuf) -> Result<Vec<Certificate>, ClientError> {
-    let read = || -> io::Result<Vec<u8>> {
-        let mut pem = Vec::new();
-        #[expect(clippy::disallowed_methods, reason = "the reader is cut by take")]
-        File::open(path)?
-            .take(MAX_CA_FILE_BYTES)
-            .read_to_end(&mut pem)?;
-        Ok(pem)
-    };
-    let pem = read().map_err(|source| ClientError::CaFile {
-        path: path.clone(),
+fn trusted(path: &Path) -> Result<Vec<Certificate>, ClientError> {
+    let pem = read_capped(path, MAX_CA_FILE_BYTES).map_err(|source| ClientError::CaFile {
+        path: path.to_path_buf(),
         source,
     })?;
     match Certificate::from_pem_bundle(&pem) {
         Ok(authorities) if !authorities.is_empty() => Ok(authorities),
-        _ => Err(ClientError::NoCa { path: path.clone() }),
+        _ => Err(ClientError::NoCa { path: path.to_path_buf() }),
     }
 }

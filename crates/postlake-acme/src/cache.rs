@@ -7,12 +7,12 @@
 mod tests;
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use instant_acme::AccountCredentials;
-use postlake_listen::Validity;
+use postlake_listen::{Validity, read_capped};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde::de::DeserializeOwned;
@@ -169,7 +169,7 @@ impl Cache {
             .recursive(true)
             .mode(0o700)
             .create(&self.folder);
-        made.map_err(|source| self.failed("create", &self.folder, source))
+        made.map_err(|source| failed("create", &self.folder, source))
     }
 
     /// On `Ok` the certificate is on the disk.
@@ -222,7 +222,7 @@ impl Cache {
         let path = self.file(what);
         match fs::remove_file(&path) {
             Err(source) if source.kind() != ErrorKind::NotFound => {
-                Err(self.failed("remove", &path, source))
+                Err(failed("remove", &path, source))
             }
             _ => Ok(()),
         }
@@ -232,7 +232,7 @@ impl Cache {
     pub(crate) fn put_aside(&self, path: &Path) -> Result<PathBuf, CacheError> {
         let aside = path.with_extension(ASIDE);
         let renamed = fs::rename(path, &aside);
-        renamed.map_err(|source| self.failed("rename", path, source))?;
+        renamed.map_err(|source| failed("rename", path, source))?;
         Ok(aside)
     }
 
@@ -262,18 +262,10 @@ impl Cache {
     /// All but the first line, which is checked.
     fn read(&self, what: &str) -> Result<Option<String>, CacheError> {
         let path = self.file(what);
-        let read = || -> io::Result<Vec<u8>> {
-            let mut content = Vec::new();
-            #[expect(clippy::disallowed_methods, reason = "the reader is cut by take")]
-            File::open(&path)?
-                .take(MAX_FILE_BYTES)
-                .read_to_end(&mut content)?;
-            Ok(content)
-        };
-        let content = match read() {
+        let content = match read_capped(&path, MAX_FILE_BYTES) {
             Ok(content) => content,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(self.failed("read", &path, source)),
+            Err(source) => return Err(failed("read", &path, source)),
         };
         let content =
             String::from_utf8(content).map_err(|_| self.damaged(what, "it is no text"))?;
@@ -308,7 +300,7 @@ impl Cache {
             fs::rename(&young, &path)?;
             File::open(&self.folder)?.sync_all()
         };
-        write().map_err(|source| self.failed("write", &path, source))
+        write().map_err(|source| failed("write", &path, source))
     }
 
     fn damaged(&self, what: &str, fault: &'static str) -> CacheError {
@@ -317,14 +309,13 @@ impl Cache {
             what: fault,
         }
     }
+}
 
-    #[expect(clippy::unused_self, reason = "reads as its siblings")]
-    fn failed(&self, doing: &'static str, path: &Path, source: io::Error) -> CacheError {
-        CacheError::Io {
-            doing,
-            path: path.to_owned(),
-            source,
-        }
+fn failed(doing: &'static str, path: &Path, source: io::Error) -> CacheError {
+    CacheError::Io {
+        doing,
+        path: path.to_owned(),
+        source,
     }
 }
 

@@ -1,7 +1,6 @@
 //! One order, from the account to the certificate.
 
-use std::fs::File;
-use std::io::{self, ErrorKind, Read as _};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use instant_acme::{
     Account, AuthorizationStatus, ChallengeStatus, ChallengeType, Error, ExternalAccountKey,
     Identifier, NewAccount, NewOrder, Order, OrderStatus, Problem, RetryPolicy,
 };
-use postlake_listen::{ChallengeAnswer, Tls, TlsError};
+use postlake_listen::{ChallengeAnswer, Tls, TlsError, read_capped};
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use tracing::{info, warn};
 
@@ -265,16 +264,12 @@ async fn external_account(settings: &Settings) -> Result<Option<ExternalAccountK
 
 /// Base64 in either alphabet, with or without `=` at its end: authorities differ.
 fn hmac_key(path: &Path) -> io::Result<Vec<u8>> {
-    let mut text = String::new();
-    #[expect(clippy::disallowed_methods, reason = "the reader is cut by take")]
-    File::open(path)?
-        .take(MAX_KEY_FILE_BYTES)
-        .read_to_string(&mut text)?;
+    let text = read_capped(path, MAX_KEY_FILE_BYTES)?;
+    let no_base64 = || io::Error::new(ErrorKind::InvalidData, "it is not in base64");
+    let text = String::from_utf8(text).map_err(|_| no_base64())?;
     let text = text.trim().trim_end_matches('=');
     let text = text.replace('+', "-").replace('/', "_");
-    BASE64_URL_SAFE_NO_PAD
-        .decode(text)
-        .map_err(|_| io::Error::new(ErrorKind::InvalidData, "it is not in base64"))
+    BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| no_base64())
 }
 
 async fn keep(cache: &Cache, account: KeptAccount) -> Result<(), OrderError> {

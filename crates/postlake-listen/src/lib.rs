@@ -40,4 +40,6 @@ mod rig;
 pub use limits::Limits;
 pub use serve::{Listener, ServeError, serve};
 pub use tally::{Connections, Tally};
-pub use tls::{CertificateFiles, ChallengeAnswer, Now, Reload, Tls, TlsError, TlsStatus, Validity};
+pub use tls::{
+    CertificateFiles, ChallengeAnswer, Now, Reload, Tls, TlsError, TlsStatus, Validity, read_capped,
+};

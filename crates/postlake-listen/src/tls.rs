@@ -29,6 +29,7 @@ use self::certificate::Certificate;
 pub use self::challenge::ChallengeAnswer;
 use self::challenge::{ACME_TLS_1, Challenges};
 use self::files::Source;
+pub use self::files::read_capped;
 use self::resolver::Current;
 pub use self::validity::Validity;
 

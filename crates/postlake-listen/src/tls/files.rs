@@ -230,16 +230,19 @@ impl Tls {
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, TlsError> {
-    let read = || -> io::Result<Vec<u8>> {
-        let mut content = Vec::new();
-        #[expect(clippy::disallowed_methods, reason = "the reader is cut by take")]
-        File::open(path)?
-            .take(MAX_FILE_BYTES)
-            .read_to_end(&mut content)?;
-        Ok(content)
-    };
-    read().map_err(|source| TlsError::Read {
+    read_capped(path, MAX_FILE_BYTES).map_err(|source| TlsError::Read {
         path: path.to_owned(),
         source,
     })
+}
+
+/// The first `most` bytes of a file.
+///
+/// # Errors
+/// When it cannot be opened or read.
+pub fn read_capped(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    #[expect(clippy::disallowed_methods, reason = "the reader is cut by take")]
+    File::open(path)?.take(most).read_to_end(&mut content)?;
+    Ok(content)
 }

@@ -50,7 +50,8 @@ impl Server {
     ///
     /// # Errors
     /// When an address is open to others without protection, the data directory is held by another
-    /// server, the data to load is of a newer release, a listener cannot be bound, or a store cannot be used. Nothing keeps running then.
+    /// server, the data to load is of a newer release, a listener cannot be bound, or a store cannot be
+    /// used. Nothing keeps running then.
     pub(crate) async fn start(
         settings: &Settings,
         roles: &[RoleName],

@@ -1,11 +1,10 @@
 //! Certificates of the listeners: the whole chain, in order, signed, and valid for a while.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono::DateTime;
+use postlake_listen::read_capped;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, Error, KeyUsage, anchor_from_trusted_cert};
@@ -32,7 +31,7 @@ fn of_file(key: &str, path: &Path, now: i64) -> Finding {
     let place = format!("{key} {}", path.display());
     let finding = |found: String| Finding::ok("certificate", place.clone(), found);
     let advice = "name the file with the full chain in PEM, own certificate first (fullchain.pem)";
-    match read(path) {
+    match read_capped(path, MAX_FILE_BYTES) {
         Err(error) => finding(format!("cannot be read: {error}")).misconfigured(advice),
         Ok(bytes) => match CertificateDer::pem_slice_iter(&bytes).collect::<Result<Vec<_>, _>>() {
             Ok(chain) => match Chain::of(&chain) {
@@ -42,15 +41,6 @@ fn of_file(key: &str, path: &Path, now: i64) -> Finding {
             Err(_) => finding("is not PEM".to_owned()).misconfigured(advice),
         },
     }
-}
-
-fn read(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    #[expect(clippy::disallowed_methods, reason = "the reader is cut by take")]
-    File::open(path)?
-        .take(MAX_FILE_BYTES)
-        .read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 /// What makes a chain useless.
