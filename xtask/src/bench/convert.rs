@@ -164,8 +164,8 @@ impl<'b> Corpus<'b> {
                 .arg("--lines")
                 .arg(&corpus.lines),
         )?;
-        corpus.webhook_bytes = number(&made, "webhook_bytes")?;
-        corpus.line_bytes = number(&made, "line_bytes")?;
+        corpus.webhook_bytes = number(&made, "/webhook_bytes")?;
+        corpus.line_bytes = number(&made, "/line_bytes")?;
         let mut command = corpus.script("convert_peers.py");
         answer(
             command
@@ -250,7 +250,7 @@ impl<'b> Corpus<'b> {
             .and_then(Value::as_str)
             .unwrap_or("")
             .to_owned();
-        Ok((number(&said, "seconds")?, number(&said, "cpu_seconds")?))
+        Ok((number(&said, "/seconds")?, number(&said, "/cpu_seconds")?))
     }
 
     fn check(&self, row: &Row, out: &Path) -> Result<()> {
@@ -259,7 +259,7 @@ impl<'b> Corpus<'b> {
                 .args(["count", row.format])
                 .arg(out),
         )?;
-        let rows = number(&counted, "rows")?;
+        let rows = number(&counted, "/rows")?;
         if rows != EVENTS as f64 {
             bail!(
                 "{} wrote {rows} rows of {EVENTS} events to {}",

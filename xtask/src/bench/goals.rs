@@ -25,31 +25,23 @@ impl Goal {
     }
 }
 
-pub(crate) const fn at_least(
-    load: &'static str,
-    what: &'static str,
-    bar: f64,
-    measured: f64,
-) -> Goal {
+pub(crate) fn at_least(load: &'static str, what: &'static str, bar: f64, measured: f64) -> Goal {
+    let at_most = false;
     Goal {
         load,
         what,
-        at_most: false,
+        at_most,
         bar,
         measured,
     }
 }
 
-pub(crate) const fn at_most(
-    load: &'static str,
-    what: &'static str,
-    bar: f64,
-    measured: f64,
-) -> Goal {
+pub(crate) fn at_most(load: &'static str, what: &'static str, bar: f64, measured: f64) -> Goal {
+    let at_most = true;
     Goal {
         load,
         what,
-        at_most: true,
+        at_most,
         bar,
         measured,
     }

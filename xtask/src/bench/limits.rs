@@ -19,6 +19,7 @@ use super::binaries::Binaries;
 use super::figures::Figures;
 use super::goals::{self, Goal};
 use super::machine::{Surroundings, load_average};
+use super::measured::number;
 use super::receive::rounds::{Bench, Round};
 use super::report::{Report, Section};
 
@@ -115,15 +116,14 @@ fn all(round: &Round) -> String {
     round.iter().map(part).collect::<Vec<_>>().join(", ")
 }
 
-/// A figure of what a part of `postlake-bench` has said.
-fn field(said: &Value, path: &str) -> Result<f64> {
-    let value = said.pointer(path).and_then(Value::as_f64);
-    value.with_context(|| format!("the generator says {path}"))
+/// The figures of a round.
+fn round_of<const N: usize>(figures: [(&str, f64); N]) -> Round {
+    figures.map(|(name, value)| (name.to_owned(), value)).into()
 }
 
 /// Answers other than 200 and connections that broke.
 fn not_200(said: &Value) -> Result<f64> {
-    Ok(field(said, "/refused")? + field(said, "/broken")?)
+    Ok(number(said, "/refused")? + number(said, "/broken")?)
 }
 
 /// Status and body of a GET.

@@ -212,10 +212,10 @@ pub(crate) fn answer(command: &mut Command) -> Result<Value> {
     serde_json::from_str(text.trim()).with_context(|| format!("read the answer of {line}"))
 }
 
-/// The number under `name` in such a line.
-pub(crate) fn number(answer: &Value, name: &str) -> Result<f64> {
-    let found = answer.get(name).and_then(Value::as_f64);
-    found.with_context(|| format!("{name} is missing"))
+/// The number in such a line that a JSON pointer leads to.
+pub(crate) fn number(answer: &Value, pointer: &str) -> Result<f64> {
+    let found = answer.pointer(pointer).and_then(Value::as_f64);
+    found.with_context(|| format!("{pointer} is missing"))
 }
 
 /// Whether a process has ended, and its user and system time in seconds.

@@ -133,9 +133,9 @@ impl Build {
     fn decode(&mut self, corpus: &Path) -> Result<()> {
         let mut command = Command::new(self.program("postlake-hotpath"));
         let found = answer(command.arg("decode").arg(corpus))?;
-        let gigabytes = number(&found, "bytes")? / 1e9;
+        let gigabytes = number(&found, "/bytes")? / 1e9;
         for name in ["decode", "parquet", "csv"] {
-            let seconds = number(&found, &format!("{name}_seconds"))?;
+            let seconds = number(&found, &format!("/{name}_seconds"))?;
             self.figures.add(name, seconds / gigabytes);
         }
         Ok(())
@@ -158,12 +158,13 @@ impl Build {
         let cpu_seconds = server.cpu_seconds()?;
         drop(server);
         fs::remove_dir_all(data).context("remove the data")?;
-        let gigabytes = number(&found, "megabytes_per_second")? * number(&found, "seconds")? / 1e3;
+        let gigabytes =
+            number(&found, "/megabytes_per_second")? * number(&found, "/seconds")? / 1e3;
         let cost = match load.name {
             "receive_large" => cpu_seconds / gigabytes,
-            _ => cpu_seconds / number(&found, "requests")? * 1e3,
+            _ => cpu_seconds / number(&found, "/requests")? * 1e3,
         };
-        let rate = number(&found, "requests_per_second")?;
+        let rate = number(&found, "/requests_per_second")?;
         self.figures.add(load.name, cost);
         self.figures.add(&format!("{}_per_second", load.name), rate);
         eprintln!(

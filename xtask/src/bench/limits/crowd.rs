@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 
-use super::{Label, Load, field, not_200};
+use super::{Label, Load, not_200, round_of};
 use crate::bench::Effort;
 use crate::bench::figures::Figures;
 use crate::bench::goals::{Goal, at_least, at_most};
-use crate::bench::measured::answer;
+use crate::bench::measured::{answer, number};
 use crate::bench::receive::rounds::{Bench, Round, clear};
 use crate::bench::receive::{LONE_RATE, SAMPLE};
 
@@ -134,25 +134,25 @@ fn measure(bench: &mut Bench<'_>) -> Result<Round> {
     let ids = [first_ids, ids];
     let stored = bench.stored("stored", SAMPLE, &data, &ids)?;
     clear(&data, &ids)?;
-    let most_open = field(&crowd, "/most_open")?;
+    let most_open = number(&crowd, "/most_open")?;
     let (alone_p99, beside_p99) = (
-        field(&alone, "/latency/p99_ms")?,
-        field(&beside, "/latency/p99_ms")?,
+        number(&alone, "/latency/p99_ms")?,
+        number(&beside, "/latency/p99_ms")?,
     );
     let named = [
-        ("alone_p50_ms", field(&alone, "/latency/p50_ms")?),
+        ("alone_p50_ms", number(&alone, "/latency/p50_ms")?),
         ("alone_p99_ms", alone_p99),
-        ("beside_p50_ms", field(&beside, "/latency/p50_ms")?),
+        ("beside_p50_ms", number(&beside, "/latency/p50_ms")?),
         ("beside_p99_ms", beside_p99),
         ("beside_to_alone", beside_p99 / alone_p99),
         ("not_200", not_200(&alone)? + not_200(&beside)?),
         ("most_open", most_open),
-        ("opened", field(&crowd, "/opened")?),
+        ("opened", number(&crowd, "/opened")?),
         ("descriptors", descriptors as f64),
         ("other_descriptors", descriptors as f64 - most_open),
         ("descriptors_after", after as f64),
         ("peak_rss_mib", peak),
-        ("lost", field(&stored, "/missing")?),
+        ("lost", number(&stored, "/missing")?),
     ];
-    Ok(named.map(|(name, value)| (name.to_owned(), value)).into())
+    Ok(round_of(named))
 }

@@ -5,11 +5,11 @@ use std::thread;
 
 use anyhow::{Context, Result, anyhow};
 
-use super::{Label, Load, field, not_200};
+use super::{Label, Load, not_200, round_of};
 use crate::bench::Effort;
 use crate::bench::figures::Figures;
 use crate::bench::goals::{Goal, at_least, at_most};
-use crate::bench::measured::{Server, answer};
+use crate::bench::measured::{Server, answer, number};
 use crate::bench::receive::rounds::{Bench, Round, clear};
 use crate::bench::receive::{LONE_RATE, Profile, SAMPLE};
 
@@ -143,14 +143,14 @@ fn measure(bench: &mut Bench<'_>) -> Result<Round> {
     clear(&data, &ids)?;
     // The last stretch of the load may lie beyond the last guess: the worst one counts.
     let worst = |path: &str| {
-        let values = beside.iter().filter_map(|said| field(said, path).ok());
+        let values = beside.iter().filter_map(|said| number(said, path).ok());
         values.fold(f64::NAN, f64::max)
     };
     let refused: f64 = beside.iter().filter_map(|said| not_200(said).ok()).sum();
-    let wrong = field(&guesses, "/refused_by_status/401")?;
-    let alone_p99 = field(&alone, "/latency/p99_ms")?;
+    let wrong = number(&guesses, "/refused_by_status/401")?;
+    let alone_p99 = number(&alone, "/latency/p99_ms")?;
     let named = [
-        ("alone_p50_ms", field(&alone, "/latency/p50_ms")?),
+        ("alone_p50_ms", number(&alone, "/latency/p50_ms")?),
         ("alone_p99_ms", alone_p99),
         ("beside_p50_ms", worst("/latency/p50_ms")),
         ("beside_p99_ms", worst("/latency/p99_ms")),
@@ -159,14 +159,14 @@ fn measure(bench: &mut Bench<'_>) -> Result<Round> {
         ("guesses", wrong),
         (
             "other_answers",
-            field(&guesses, "/requests")? + not_200(&guesses)? - wrong,
+            number(&guesses, "/requests")? + not_200(&guesses)? - wrong,
         ),
-        ("guesses_per_second", wrong / field(&guesses, "/seconds")?),
-        ("guess_p50_ms", field(&guesses, "/refused_latency/p50_ms")?),
-        ("guess_p99_ms", field(&guesses, "/refused_latency/p99_ms")?),
-        ("guess_max_ms", field(&guesses, "/refused_latency/max_ms")?),
+        ("guesses_per_second", wrong / number(&guesses, "/seconds")?),
+        ("guess_p50_ms", number(&guesses, "/refused_latency/p50_ms")?),
+        ("guess_p99_ms", number(&guesses, "/refused_latency/p99_ms")?),
+        ("guess_max_ms", number(&guesses, "/refused_latency/max_ms")?),
         ("peak_rss_mib", peak),
-        ("lost", field(&stored, "/missing")?),
+        ("lost", number(&stored, "/missing")?),
     ];
-    Ok(named.map(|(name, value)| (name.to_owned(), value)).into())
+    Ok(round_of(named))
 }

@@ -6,11 +6,11 @@ use std::time::Duration;
 use anyhow::Result;
 use serde_json::Value;
 
-use super::{Label, Load, field, not_200};
+use super::{Label, Load, not_200, round_of};
 use crate::bench::Effort;
 use crate::bench::figures::Figures;
 use crate::bench::goals::{Goal, at_most};
-use crate::bench::measured::{Server, answer};
+use crate::bench::measured::{Server, answer, number};
 use crate::bench::receive::rounds::{Bench, Round, clear};
 use crate::bench::receive::{LARGE, OPEN_SHARE, Profile};
 
@@ -135,7 +135,7 @@ fn measure(bench: &mut Bench<'_>) -> Result<Round> {
         answer(&mut command)
     };
     let closed = post(&server, LARGE.connections, None, seconds)?;
-    let capacity = field(&closed, "/requests_per_second")?;
+    let capacity = number(&closed, "/requests_per_second")?;
     let steady = server.rss_mib()?;
     let open = Some((capacity * OPEN_SHARE).round());
     let before = post(&server, LARGE.connections, open, seconds)?;
@@ -154,8 +154,8 @@ fn measure(bench: &mut Bench<'_>) -> Result<Round> {
     clear(&data, &ids)?;
     let mut round = figures(&over)?;
     let (before_p99, after_p99) = (
-        field(&before, "/latency/p99_ms")?,
-        field(&after, "/latency/p99_ms")?,
+        number(&before, "/latency/p99_ms")?,
+        number(&after, "/latency/p99_ms")?,
     );
     let more = [
         ("capacity", capacity),
@@ -166,35 +166,35 @@ fn measure(bench: &mut Bench<'_>) -> Result<Round> {
         ("after_p99_ms", after_p99),
         ("after_to_before", after_p99 / before_p99),
         ("after_not_200", not_200(&after)?),
-        ("lost", field(&stored, "/missing")?),
+        ("lost", number(&stored, "/missing")?),
     ];
-    round.extend(more.map(|(name, value)| (name.to_owned(), value)));
+    round.extend(round_of(more));
     Ok(round)
 }
 
 /// Of the overload itself.
 fn figures(over: &Value) -> Result<Round> {
-    let seconds = field(over, "/seconds")?;
-    let unavailable = field(over, "/refused_by_status/503").unwrap_or(0.0);
-    let (accepted, not_200) = (field(over, "/requests")?, not_200(over)?);
+    let seconds = number(over, "/seconds")?;
+    let unavailable = number(over, "/refused_by_status/503").unwrap_or(0.0);
+    let (accepted, not_200) = (number(over, "/requests")?, not_200(over)?);
     let named = [
         ("sent", (accepted + not_200) / seconds),
         ("accepted", accepted / seconds),
-        ("accepted_p50_ms", field(over, "/latency/p50_ms")?),
-        ("accepted_p99_ms", field(over, "/latency/p99_ms")?),
+        ("accepted_p50_ms", number(over, "/latency/p50_ms")?),
+        ("accepted_p99_ms", number(over, "/latency/p99_ms")?),
         ("refused", unavailable / seconds),
-        ("refused_p50_ms", field(over, "/refused_latency/p50_ms")?),
-        ("refused_p99_ms", field(over, "/refused_latency/p99_ms")?),
-        ("late_p99_ms", field(over, "/lateness/p99_ms")?),
+        ("refused_p50_ms", number(over, "/refused_latency/p50_ms")?),
+        ("refused_p99_ms", number(over, "/refused_latency/p99_ms")?),
+        ("late_p99_ms", number(over, "/lateness/p99_ms")?),
         (
             "without_retry_after",
-            field(over, "/unavailable_without_retry_after")?,
+            number(over, "/unavailable_without_retry_after")?,
         ),
         ("unanswered", not_200 - unavailable),
         (
             "generator_cores",
-            field(over, "/generator_cpu_seconds")? / seconds,
+            number(over, "/generator_cpu_seconds")? / seconds,
         ),
     ];
-    Ok(named.map(|(name, value)| (name.to_owned(), value)).into())
+    Ok(round_of(named))
 }

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::{Label, Load, field, get};
+use super::{Label, Load, get, round_of};
 use crate::bench::Effort;
 use crate::bench::figures::Figures;
 use crate::bench::goals::{Goal, at_most};
-use crate::bench::measured::{Server, answer};
+use crate::bench::measured::{Server, answer, number};
 use crate::bench::receive::rounds::{Bench, Round, clear};
 
 /// The gauge that says how much there is to load.
@@ -54,8 +54,8 @@ fn words(effort: Effort) -> String {
     format!(
         "Segments of {} GB in 20 streams of the last five days, of which nothing is loaded; their batches are \
          noise, which is quarantined. From the start of the process to the first `readyz` 200 and to the first \
-         measure of the backlog in `/metrics`, which comes after a first round of loading. The segments are \
-         in the page cache. Idle is {} s after the start on an empty directory.",
+         measure of the backlog in `/metrics`, which comes after the first pass. The segments are in the page \
+         cache. Idle is {} s after the start on an empty directory.",
         effort.gigabytes,
         IDLE.as_secs()
     )
@@ -140,15 +140,15 @@ fn measure(bench: &mut Bench<'_>) -> Result<Round> {
     clear(&data, &[])?;
     let millis = |time: Duration| time.as_secs_f64() * 1000.0;
     let named = [
-        ("gigabytes", field(&said, "/bytes")? / 1e9),
-        ("segments", field(&said, "/segments")?),
+        ("gigabytes", number(&said, "/bytes")? / 1e9),
+        ("segments", number(&said, "/segments")?),
         ("receive_ready_ms", millis(receive_ready)),
         ("load_ready_ms", millis(load_ready)),
         ("scanned_ms", millis(scanned)),
         ("backlog", backlog),
         ("peak_rss_mib", peak),
     ];
-    round.extend(named.map(|(name, value)| (name.to_owned(), value)));
+    round.extend(round_of(named));
     Ok(round)
 }
 
@@ -156,14 +156,10 @@ fn measure(bench: &mut Bench<'_>) -> Result<Round> {
 fn start(bench: &Bench<'_>, roles: &str) -> Result<(Server, String)> {
     let free = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
     let admin = free.context("find a free port")?.to_string();
-    let mut command = Command::new(&bench.binaries.postlake);
+    let mut command = bench.serve_as(roles, &admin);
     command
-        .args(["serve", "--role", roles])
-        .args(["--ingest-listen", "127.0.0.1:0"])
-        .args(["--admin-listen", &admin])
         .arg("--data")
-        .arg(bench.binaries.folder.join("data"))
-        .current_dir(&*bench.binaries.folder);
+        .arg(bench.binaries.folder.join("data"));
     Ok((Server::start(&mut command, true)?, admin))
 }
 

@@ -239,7 +239,7 @@ impl Row {
         let (mut round, ids) = bench.load(&started.server, profile, None, seconds)?;
         drop(started.server);
         let found = bench.stored(self.entrant.check(), profile, &started.data, &ids)?;
-        round.insert("lost".to_owned(), number(&found, "missing")?);
+        round.insert("lost".to_owned(), number(&found, "/missing")?);
         clear(&started.folder, &ids)?;
         eprintln!("{}: {}", self.entrant.name(), brief(&round));
         for (name, value) in &round {
@@ -272,8 +272,8 @@ impl Row {
         let found = bench.stored(self.entrant.check(), profile, &started.data, &ids)?;
         clear(&started.folder, &ids)?;
         self.figures
-            .add("kill_acknowledged", number(&loaded, "requests")?);
-        self.figures.add("kill_lost", number(&found, "missing")?);
+            .add("kill_acknowledged", number(&loaded, "/requests")?);
+        self.figures.add("kill_lost", number(&found, "/missing")?);
         Ok(())
     }
 }

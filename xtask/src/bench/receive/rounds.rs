@@ -91,11 +91,16 @@ impl<'b> Bench<'b> {
 
     /// `postlake serve` without a place for its data.
     pub(in crate::bench) fn serve(&self) -> Command {
+        self.serve_as("receive", "127.0.0.1:0")
+    }
+
+    /// The same with these roles, and its admin listener there.
+    pub(in crate::bench) fn serve_as(&self, roles: &str, admin: &str) -> Command {
         let mut command = Command::new(&self.binaries.postlake);
         command
-            .args(["serve", "--role", "receive"])
+            .args(["serve", "--role", roles])
             .args(["--ingest-listen", "127.0.0.1:0"])
-            .args(["--admin-listen", "127.0.0.1:0"])
+            .args(["--admin-listen", admin])
             .current_dir(&*self.binaries.folder);
         command
     }
