@@ -140,6 +140,8 @@ fn trusted(path: &Path) -> Result<Vec<Certificate>, ClientError> {
     })?;
     match Certificate::from_pem_bundle(&pem) {
         Ok(authorities) if !authorities.is_empty() => Ok(authorities),
-        _ => Err(ClientError::NoCa { path: path.to_path_buf() }),
+        _ => Err(ClientError::NoCa {
+            path: path.to_path_buf(),
+        }),
     }
 }
