@@ -8,7 +8,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -28,6 +28,9 @@ pub const MAX_OBJECT_BYTES: u64 = MAX_SEGMENT_BYTES + MAX_SEGMENT_BYTES / 128;
 pub const MAX_ENVELOPE_BYTES: usize = 64 * 1024;
 /// Most bytes of the header line, its newline not counted.
 pub const MAX_HEADER_BYTES: usize = 1024;
+/// So many bytes at the start of an object hold the header line: a block of zstd is given out whole, and
+/// is of 128 KiB at most. Before it stand the frame's head of 18 bytes and the block's of 3.
+pub const HEADER_OBJECT_BYTES: u64 = 128 * 1024 + 18 + 3;
 
 const ZSTD_LEVEL: i32 = 1;
 /// Where zstd keeps the frame's flags, and what they are in ours: a checksum, no dictionary,
@@ -204,21 +207,33 @@ pub fn decode(key: Option<&SegmentKey>, bytes: &[u8]) -> Result<Segment, Segment
         content: decompress(bytes)?,
         offset: 0,
     };
-    let header = read_header(&lines.line(MAX_HEADER_BYTES)?)?;
-    if let Some(key) = key
-        && (header.stream, header.number) != (key.stream(), key.number())
-    {
-        return Err(SegmentError::WrongKey {
-            expected: *key,
-            found_stream: header.stream,
-            found_number: header.number,
-        });
-    }
+    let header = named(read_header(&lines.line(MAX_HEADER_BYTES)?)?, key)?;
     let mut batches = Vec::new();
     while !lines.at_end() {
         batches.push(read_batch(&mut lines, batches.len())?);
     }
     Ok(Segment { header, batches })
+}
+
+/// Reads the header line alone, of the first [`HEADER_OBJECT_BYTES`] of an object or more. With `key`, it
+/// must name that stream and number.
+///
+/// On `Ok` nothing is known about the rest: there may be damage, or nothing.
+pub fn decode_header(
+    key: Option<&SegmentKey>,
+    start: &[u8],
+) -> Result<SegmentHeader, SegmentError> {
+    checked_frame(start)?;
+    let failed = |source| SegmentError::Zstd { offset: 0, source };
+    let decoder = zstd::stream::read::Decoder::with_buffer(start).map_err(failed)?;
+    let mut line = Vec::with_capacity(MAX_HEADER_BYTES + 1);
+    let mut capped = BufReader::new(decoder.take(MAX_HEADER_BYTES as u64 + 1));
+    capped.read_until(b'\n', &mut line).map_err(failed)?;
+    let line = line.strip_suffix(b"\n").ok_or(SegmentError::UnendedLine {
+        offset: 0,
+        limit: MAX_HEADER_BYTES,
+    })?;
+    named(read_header(line)?, key)
 }
 
 fn header_line(key: &SegmentKey) -> Result<Vec<u8>, SegmentError> {
@@ -279,16 +294,7 @@ fn compress(
     reason = "capped by `take(MAX_SEGMENT_BYTES + 1)`"
 )]
 fn decompress(bytes: &[u8]) -> Result<Bytes, SegmentError> {
-    let flags = bytes.get(FRAME_FLAGS_AT).ok_or(SegmentError::NotAFrame)?;
-    if flags & FRAME_FLAGS_MASK != FRAME_FLAGS {
-        return Err(SegmentError::NotAFrame);
-    }
-    let Ok(Some(size)) = zstd::zstd_safe::get_frame_content_size(bytes) else {
-        return Err(SegmentError::NotAFrame);
-    };
-    if size > MAX_SEGMENT_BYTES {
-        return Err(SegmentError::TooLarge { bytes: size });
-    }
+    let size = checked_frame(bytes)?;
     let mut content = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
     let failed = |offset, source| SegmentError::Zstd { offset, source };
     let decoder = zstd::stream::read::Decoder::with_buffer(bytes)
@@ -303,6 +309,33 @@ fn decompress(bytes: &[u8]) -> Result<Bytes, SegmentError> {
             bytes: content.len() as u64,
         }),
         trailing => Err(SegmentError::TrailingBytes { bytes: trailing }),
+    }
+}
+
+/// The size of the content that the frame which starts here promises, if it is a frame as ours.
+fn checked_frame(bytes: &[u8]) -> Result<u64, SegmentError> {
+    let flags = bytes.get(FRAME_FLAGS_AT).ok_or(SegmentError::NotAFrame)?;
+    if flags & FRAME_FLAGS_MASK != FRAME_FLAGS {
+        return Err(SegmentError::NotAFrame);
+    }
+    match zstd::zstd_safe::get_frame_content_size(bytes) {
+        Ok(Some(bytes)) if bytes > MAX_SEGMENT_BYTES => Err(SegmentError::TooLarge { bytes }),
+        Ok(Some(size)) => Ok(size),
+        _ => Err(SegmentError::NotAFrame),
+    }
+}
+
+/// The header, if it is the one of `key`.
+fn named(header: SegmentHeader, key: Option<&SegmentKey>) -> Result<SegmentHeader, SegmentError> {
+    match key {
+        Some(key) if (header.stream, header.number) != (key.stream(), key.number()) => {
+            Err(SegmentError::WrongKey {
+                expected: *key,
+                found_stream: header.stream,
+                found_number: header.number,
+            })
+        }
+        _ => Ok(header),
     }
 }
 

@@ -22,11 +22,13 @@ use bytes::Bytes;
 use chrono::NaiveDate;
 use futures::TryStreamExt;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use object_store::{GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use tracing::debug;
 
 use crate::key::{self, SegmentKey, SegmentNumber, StreamName};
-use crate::segment::{self, MAX_OBJECT_BYTES, Segment, SegmentError};
+use crate::segment::{
+    self, HEADER_OBJECT_BYTES, MAX_OBJECT_BYTES, Segment, SegmentError, SegmentHeader,
+};
 
 pub use cause::LandCause;
 use cause::is_refusal;
@@ -288,22 +290,27 @@ impl RawStore {
             .map_err(|source| ReadError::Damaged { key, source })
     }
 
+    /// The header of the segment under `key`. Of the object only the first [`HEADER_OBJECT_BYTES`] are
+    /// read, and nothing is known about the rest. An empty object is [`ReadError::Unavailable`].
+    pub async fn read_header(&self, key: &SegmentKey) -> Result<SegmentHeader, ReadError> {
+        let start = GetOptions::new().with_range(Some(0..HEADER_OBJECT_BYTES));
+        let object = self.store.get_opts(&key.path(), start).await;
+        let object = object.map_err(unread(key))?;
+        let bytes = object.bytes().await.map_err(unread(key))?;
+        segment::decode_header(Some(key), &bytes)
+            .map_err(|source| ReadError::Damaged { key: *key, source })
+    }
+
     /// The object under `key` as it is in the store, not verified. An object of more than
     /// [`MAX_OBJECT_BYTES`] is damaged and not read.
     pub async fn read_bytes(&self, key: &SegmentKey) -> Result<Bytes, ReadError> {
-        let key = *key;
-        let failed = |source| match source {
-            object_store::Error::NotFound { .. } => ReadError::NotFound { key },
-            source => ReadError::Unavailable { key, source },
-        };
-        let object = self.store.get(&key.path()).await.map_err(failed)?;
+        let object = self.store.get(&key.path()).await.map_err(unread(key))?;
         if object.meta.size > MAX_OBJECT_BYTES {
-            let source = SegmentError::TooLarge {
-                bytes: object.meta.size,
-            };
+            let (key, bytes) = (*key, object.meta.size);
+            let source = SegmentError::TooLarge { bytes };
             return Err(ReadError::Damaged { key, source });
         }
-        object.bytes().await.map_err(failed)
+        object.bytes().await.map_err(unread(key))
     }
 
     /// Up to [`MAX_FOREIGN_NAMES`] object names of a UTC day that are not segments of ours, for
@@ -402,6 +409,14 @@ impl RawStore {
             }
         }
         Ok(numbers)
+    }
+}
+
+fn unread(key: &SegmentKey) -> impl Fn(object_store::Error) -> ReadError {
+    let key = *key;
+    move |source| match source {
+        object_store::Error::NotFound { .. } => ReadError::NotFound { key },
+        source => ReadError::Unavailable { key, source },
     }
 }
 

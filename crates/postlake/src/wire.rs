@@ -34,6 +34,18 @@ const S3_LANDING_RETRY: RetryConfig = RetryConfig {
     retry_timeout: Duration::from_millis(1500),
 };
 
+/// How often the client tries again to find out at the start whether S3 can be written: an answer must be
+/// there before a start waits no longer.
+const S3_PROBE_RETRY: RetryConfig = RetryConfig {
+    backoff: BackoffConfig {
+        init_backoff: Duration::from_millis(50),
+        max_backoff: Duration::from_millis(200),
+        base: 2.0,
+    },
+    max_retries: 20,
+    retry_timeout: Duration::from_millis(700),
+};
+
 /// A put to S3 without an answer is given up after this and tried under another name: two of them fit
 /// into the 8 s of an answer.
 const S3_PUT_PATIENCE: Duration = Duration::from_millis(3500);
@@ -124,6 +136,8 @@ pub(crate) fn raw_store(data: &DataUrl) -> Result<RawStore, Failure> {
 /// The raw store to receive into, and what its receiver must know of it.
 pub(crate) struct Landing {
     pub(crate) raw: RawStore,
+    /// The same, which says sooner that it cannot be reached.
+    pub(crate) probed: RawStore,
     /// Where it is, if it is a directory.
     pub(crate) directory: Option<Arc<DataDirectory>>,
     /// The receiver's limits, fit for the store.
@@ -139,8 +153,10 @@ pub(crate) fn landing(settings: &Settings) -> Result<Landing, Failure> {
     let limits = settings.receiver.clone();
     if let Some(directory) = settings.data.directory() {
         let directory = Arc::new(data_directory(directory)?);
+        let raw = RawStore::new(store_in(&directory)?);
         return Ok(Landing {
-            raw: RawStore::new(store_in(&directory)?),
+            probed: raw.clone(),
+            raw,
             directory: Some(directory),
             limits,
         });
@@ -148,6 +164,7 @@ pub(crate) fn landing(settings: &Settings) -> Result<Landing, Failure> {
     let store = s3(&settings.data, S3_LANDING_RETRY)?;
     Ok(Landing {
         raw: RawStore::where_reading_proves(store),
+        probed: RawStore::new(s3(&settings.data, S3_PROBE_RETRY)?),
         directory: None,
         limits: postlake_receiver::Config {
             put_patience: S3_PUT_PATIENCE.min(limits.put_patience),

@@ -1,5 +1,7 @@
 use chrono::{DateTime, TimeZone, Utc};
 use proptest::prelude::*;
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
 
 use super::*;
 use crate::batch::SourceKind;
@@ -201,6 +203,47 @@ fn lines_without_end_are_refused_at_their_limit() {
     let header = header_line(&some_key()).unwrap();
     let endless = [header, vec![b'x'; MAX_ENVELOPE_BYTES * 2]].concat();
     check_refused(&frame(&endless), "UnendedLine { offset: 9");
+}
+
+/// What comes after the start of the object is not needed, however long it is and however badly it packs.
+#[test]
+fn the_header_is_read_from_the_start_of_an_object() {
+    let key = some_key();
+    let mut noise = vec![0; 1 << 20];
+    StdRng::seed_from_u64(1).fill_bytes(&mut noise);
+    for body in [noise, vec![0; 1 << 20], Vec::new()] {
+        let at = Utc.timestamp_nanos(0);
+        let batch = Batch::new(SourceKind::Event, at, None, Vec::new(), body.into());
+        let bytes = encode(&key, &[batch]).unwrap();
+        let most = bytes.len().min(HEADER_OBJECT_BYTES as usize);
+        let header = decode_header(Some(&key), &bytes[..most]).unwrap();
+        assert_eq!((header.stream, header.number), (key.stream(), key.number()));
+        assert_eq!(header, decode(None, &bytes).unwrap().header);
+    }
+}
+
+fn check_header_refused(bytes: &[u8], expected: &str) {
+    let error = decode_header(Some(&some_key()), bytes).unwrap_err();
+    assert!(
+        format!("{error:?}").starts_with(expected),
+        "{error:?} is not {expected}"
+    );
+}
+
+#[test]
+fn a_header_of_another_make_is_refused_as_the_whole_segment_is() {
+    let header = String::from_utf8(header_line(&some_key()).unwrap()).unwrap();
+    let newer = header.replace("\"version\":1", "\"version\":2");
+    check_header_refused(&frame(newer.as_bytes()), "UnknownFormat");
+    let other = header.replace("\"number\":7", "\"number\":8");
+    check_header_refused(&frame(other.as_bytes()), "WrongKey");
+    check_header_refused(&frame(b"{}\n"), "Header");
+    check_header_refused(&frame(header.trim_end().as_bytes()), "UnendedLine");
+    check_header_refused(&frame(&vec![b'x'; 1 << 20]), "UnendedLine { offset: 0");
+    let whole = frame(header.as_bytes());
+    check_header_refused(&whole[..whole.len() / 2], "");
+    check_header_refused(&whole[..3], "NotAFrame");
+    check_header_refused(header.as_bytes(), "NotAFrame");
 }
 
 #[test]

@@ -52,6 +52,9 @@ async fn check_land_and_read(raw: &RawStore) {
     assert_eq!(raw.read_bytes(&key).await.unwrap(), bytes);
     assert_eq!(raw.read(&key).await.unwrap().batches, batches);
 
+    let header = raw.read_header(&key).await.unwrap();
+    assert_eq!((header.stream, header.number), (key.stream(), key.number()));
+
     raw.land(&key, bytes.clone()).await.unwrap();
     for other in [segment_with(&key, "two").1, segment_with(&key, "more").1] {
         let error = raw.land(&key, other).await.unwrap_err();
@@ -60,7 +63,15 @@ async fn check_land_and_read(raw: &RawStore) {
     assert_eq!(raw.read_bytes(&key).await.unwrap(), bytes);
 
     let misplaced = key_in(stream(1, 1), 2);
+    assert!(matches!(
+        raw.read_header(&misplaced).await,
+        Err(ReadError::NotFound { .. })
+    ));
     raw.land(&misplaced, bytes).await.unwrap();
+    assert!(matches!(
+        raw.read_header(&misplaced).await,
+        Err(ReadError::Damaged { .. })
+    ));
     assert!(matches!(
         raw.read(&misplaced).await,
         Err(ReadError::Damaged { .. })

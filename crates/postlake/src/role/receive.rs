@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use postlake_acme::Keeper;
+use postlake_lake::DataUrl;
 use postlake_listen::{Listener, Tally, Tls};
 use postlake_raw::{CreateOnly, LandCause, RawStore};
 use postlake_receiver::{Death, OnLanded, Receiver};
@@ -13,10 +14,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::Ingesting;
 use crate::config::Settings;
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, chain};
+use crate::open_files;
+use crate::role::release::in_time;
 use crate::role::{disk, tls};
 use crate::sockets::{ListenerName, Sockets};
-use crate::{open_files, wire};
+use crate::wire::{self, Landing};
 
 /// A running receiver.
 pub(crate) struct Receiving {
@@ -29,12 +32,38 @@ pub(crate) struct Receiving {
     pub(crate) address: SocketAddr,
 }
 
+/// The store to receive into, asked whether it can be written. One that does not answer in time is no
+/// reason: requests get 503 until it does.
+///
+/// # Errors
+/// When the store cannot be opened, or says that it cannot be written.
+pub(crate) async fn landing(settings: &Settings) -> Result<Landing, Failure> {
+    let landing = wire::landing(settings)?;
+    let mut probing = tokio::spawn(probe(settings.data.clone(), landing.probed.clone()));
+    match in_time(&settings.data, &mut probing).await {
+        Some(Ok(probed)) => probed?,
+        Some(Err(defect)) => {
+            let doing = "ask whether the raw store can be written";
+            return Err(Failure::caused(Exit::Failure, doing, defect));
+        }
+        None => {
+            tracing::warn!(
+                "the store at {} does not answer; until it does, requests are refused with 503",
+                settings.data
+            );
+            drop(tokio::spawn(tell_later(probing)));
+        }
+    }
+    Ok(landing)
+}
+
 /// Binds the listener and starts to take webhooks.
 ///
 /// # Errors
-/// When the store cannot be opened or the address is taken.
+/// When the address is taken or a limit is wrong.
 pub(crate) async fn start(
     settings: &Settings,
+    landing: Landing,
     sockets: &Sockets,
     on_landed: OnLanded,
 ) -> Result<Receiving, Failure> {
@@ -42,8 +71,6 @@ pub(crate) async fn start(
         let message = "the secrets of ingest.auth were not read, nothing is opened without them";
         return Err(Failure::new(Exit::Config, message));
     }
-    let landing = wire::landing(settings)?;
-    probe(settings, &landing.raw).await?;
     let stop = CancellationToken::new();
     let (tls, keeper) = tls::start_ingest(settings.ingest_tls.as_ref(), &stop)?.unzip();
     let keeper = keeper.flatten();
@@ -95,24 +122,30 @@ pub(crate) async fn start(
 
 /// Whether the store can be written, and keeps what it has. A full disk is no reason not to start:
 /// alerts are taken from the reserve, events again when there is space.
-async fn probe(settings: &Settings, raw: &RawStore) -> Result<(), Failure> {
+async fn probe(data: DataUrl, raw: RawStore) -> Result<(), Failure> {
     match raw.probe_create_only().await {
         Ok(CreateOnly::Honoured) => Ok(()),
         Ok(CreateOnly::Ignored) => {
             tracing::warn!(
-                "the store at {} ignores create-only puts; segments are protected by their unique names alone",
-                settings.data
+                "the store at {data} ignores create-only puts; segments are protected by their unique names alone"
             );
             Ok(())
         }
         Err(error) if error.cause() == LandCause::StorageFull => {
-            tracing::warn!("the store at {} is full", settings.data);
+            tracing::warn!("the store at {data} is full");
             Ok(())
         }
         Err(source) => {
-            let doing = format!("write to the raw store at {}", settings.data);
+            let doing = format!("write to the raw store at {data}");
             Err(Failure::caused(Exit::Unavailable, doing, source))
         }
+    }
+}
+
+/// What a store that was slow at the start has said in the end.
+async fn tell_later(probing: JoinHandle<Result<(), Failure>>) {
+    if let Ok(Err(failure)) = probing.await {
+        tracing::warn!("{}", chain(&failure));
     }
 }
 

@@ -20,7 +20,7 @@ use crate::role::receive::{self, Receiving};
 use crate::role::release::refuse_newer;
 use crate::role::supervise::{self, Supervised};
 use crate::sockets::{ListenerName, Sockets};
-use crate::wire;
+use crate::wire::{self, Landing};
 
 /// With an inherited socket, how long the process before this one may take to drain, and how often is
 /// looked whether it has.
@@ -72,9 +72,7 @@ impl Server {
             Some(directory) => Some(lock(directory, sockets.any_inherited()).await?),
             None => None,
         };
-        if has(RoleName::Load) {
-            refuse_newer(&wire::raw_store(&settings.data)?).await?;
-        }
+        let landing = ask_store(settings, has(RoleName::Receive), has(RoleName::Load)).await?;
         let hint = Arc::new(Notify::new());
         let directory = settings.data.directory().map(ToOwned::to_owned);
         let vitals = Vitals::new(wire::clock(), directory);
@@ -91,14 +89,14 @@ impl Server {
             _admin: admin,
             _lock: lock,
         };
-        if has(RoleName::Receive) {
+        if let Some(landing) = landing {
             let wake = Arc::clone(&hint);
             let notes = Arc::clone(&vitals);
             let on_landed: OnLanded = Arc::new(move |_| {
                 notes.landed();
                 wake.notify_one();
             });
-            let receiving = receive::start(settings, sockets, on_landed).await?;
+            let receiving = receive::start(settings, landing, sockets, on_landed).await?;
             vitals.has_receiver(receiving.ingesting());
             server.listeners.ingest = Some(receiving.address);
             server.listeners.lacks_certificate = receiving.lacks_certificate();
@@ -187,6 +185,29 @@ pub(crate) struct Drained {
     pub(crate) loaded: bool,
     /// What was in flight and could not be brought to its end.
     pub(crate) faults: Vec<String>,
+}
+
+/// Before anything is opened, and at the same time: whether the store can be written, for who receives,
+/// and whether it holds nothing newer, for who loads. A store that does not answer holds up nothing.
+async fn ask_store(
+    settings: &Settings,
+    receives: bool,
+    loads: bool,
+) -> Result<Option<Landing>, Failure> {
+    let landing = async {
+        match receives {
+            true => receive::landing(settings).await.map(Some),
+            false => Ok(None),
+        }
+    };
+    let nothing_newer = async {
+        match loads {
+            true => refuse_newer(&settings.data).await,
+            false => Ok(()),
+        }
+    };
+    let (landing, nothing_newer) = tokio::join!(landing, nothing_newer);
+    nothing_newer.and(landing)
 }
 
 /// The lock of the data directory; with `patience`, as soon as the process before this one has let

@@ -93,6 +93,56 @@ fn s3_with_expired_credentials_is_503_in_time_and_everything_goes_on_by_itself()
     });
 }
 
+/// A server that is not there is worse than one that answers 503, and a store may hang for long.
+#[test]
+fn s3_that_never_answers_does_not_hold_up_a_start() {
+    let s3 = FaultyS3::start(1);
+    s3.set(Faults::silent());
+    let place = Place::local(PROGRAM);
+    let start = Instant::now();
+    let server = serve(&place, &s3, "receive,load");
+    // The promise is 2 s; what is beyond is the machine's, which may be busy. S3's client waits for 30.
+    assert!(start.elapsed() < Duration::from_secs(10));
+    assert_eq!(post(&server, "/webhooks/events", b"[1]").status, 503);
+    s3.set(Faults::default());
+    until("events are taken", || {
+        (post(&server, "/webhooks/events", b"[2]").status == 200).then_some(())
+    });
+    let said = server.kill().stderr;
+    for words in [
+        "the store at s3://postlake/data does not answer; until it does, requests are refused with 503",
+        "the store at s3://postlake/data does not answer: whether a newer release",
+    ] {
+        assert!(said.contains(words), "{said}");
+    }
+}
+
+fn check_refuses_to_start(place: &Place) {
+    let ended = place.run(&[
+        "serve",
+        "--role",
+        "receive",
+        "--ingest-listen",
+        "127.0.0.1:0",
+    ]);
+    assert_eq!(ended.code, Some(69), "{}", ended.stderr);
+    let says = ended.stderr.contains("write to the raw store at s3://");
+    assert!(says, "{}", ended.stderr);
+}
+
+#[test]
+fn s3_that_lets_nobody_in_or_is_not_there_ends_a_start_with_69() {
+    let s3 = FaultyS3::start(1);
+    s3.set(Faults {
+        credentials: Some(CredentialFault::Expired),
+        ..Faults::default()
+    });
+    let place = Place::on_faulty_s3(PROGRAM, &s3);
+    check_refuses_to_start(&place);
+    drop(s3);
+    check_refuses_to_start(&place);
+}
+
 /// Request, landing and loader all hang when the order to stop comes. One after the other they would
 /// take longer than anybody waits for the end of a process.
 #[test]
