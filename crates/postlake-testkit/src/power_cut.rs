@@ -26,6 +26,9 @@ mod recording;
 mod scene;
 mod total;
 
+#[cfg(test)]
+mod tests;
+
 pub use cut::Cut;
 pub use judge::{Found, Judge, Verdict};
 pub use recording::{Acked, Recording};

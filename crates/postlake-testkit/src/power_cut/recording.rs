@@ -60,6 +60,8 @@ pub struct Recording {
     entries: HashMap<(NodeId, String), NodeId>,
     /// What was asked, answered or not.
     pub(super) asked: HashSet<Acked>,
+    /// Names that are known to be gone before the call that takes them away is seen to return.
+    gone: HashSet<(NodeId, String)>,
 }
 
 #[derive(Debug)]
@@ -77,6 +79,7 @@ impl Recording {
             nodes: vec![Node::Folder],
             entries: HashMap::new(),
             asked: HashSet::new(),
+            gone: HashSet::new(),
         }
     }
 
@@ -222,7 +225,7 @@ impl Recording {
                     self.enter(call, 1, Some(node));
                 }
             }
-            "unlink" | "unlinkat" | "rmdir" => self.enter(call, 0, None),
+            "unlink" | "unlinkat" | "rmdir" => self.remove(call),
             "rename" | "renameat" | "renameat2" => self.rename(call),
             other => {
                 let ours = self.is_node(call, open) || self.place(call, 0).is_some();
@@ -236,7 +239,13 @@ impl Recording {
         if self.relative(call, 0).is_none() || is_reserve(call) {
             return;
         }
-        if self.lookup(call, 0).is_none() && call.arguments.contains("O_CREAT") {
+        let there = self.lookup(call, 0).is_some();
+        if there && call.arguments.contains("O_EXCL") {
+            // It has made a file, so the name was free: what takes it away has not returned yet.
+            self.enter(call, 0, None);
+            self.gone.extend(self.place(call, 0));
+            self.make(call, Node::File);
+        } else if !there && call.arguments.contains("O_CREAT") {
             self.make(call, Node::File);
         }
         assert!(
@@ -296,6 +305,15 @@ impl Recording {
         if self.place(call, 0).is_some() {
             self.nodes.push(node);
             self.enter(call, 0, Some(self.nodes.len() - 1));
+        }
+    }
+
+    fn remove(&mut self, call: &Call) {
+        let early = self
+            .place(call, 0)
+            .is_some_and(|place| self.gone.remove(&place));
+        if !early {
+            self.enter(call, 0, None);
         }
     }
 

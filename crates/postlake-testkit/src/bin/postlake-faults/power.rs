@@ -17,6 +17,7 @@ pub(crate) fn cuts(rig: &Rig, row: &mut Row) {
     for failure in &total.failures {
         row.fail("cut", failure);
     }
+    row.failed_besides(total.failed - total.failures.len() as u64);
     row.note("recordings", total.scenes);
     row.note("damaged_segments_never_acked", total.damaged);
     row.note("holes_with_nothing_acked_behind", total.holes);

@@ -75,6 +75,11 @@ impl Row {
         }
     }
 
+    /// Counts broken promises of which nothing is told.
+    pub(crate) fn failed_besides(&mut self, count: u64) {
+        self.failed += count;
+    }
+
     /// Notes that a promise was broken unless it was kept.
     pub(crate) fn expect(&mut self, kept: bool, part: &str, what: &str) {
         if !kept {
