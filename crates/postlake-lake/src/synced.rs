@@ -68,7 +68,6 @@ impl SyncedFileSystem {
     ) -> Result<PutResult> {
         self.settle(location).await?;
         publish(&self.inner, location, payload, create).await?;
-        sync(&self.inner, location).await?;
         Ok(PutResult {
             e_tag: self.inner.head(location).await?.e_tag,
             version: None,
@@ -110,24 +109,31 @@ impl fmt::Display for SyncedFileSystem {
     }
 }
 
-/// Syncs the file and every directory that may be new with it, up to the data directory:
+/// Syncs every directory that may be new with the file, up to the data directory:
 /// `<data>/lake/<table>/<partition>/<file>`.
+fn sync_folders(path: &std::path::Path) -> std::io::Result<()> {
+    for directory in path.ancestors().skip(1).take(4) {
+        File::open(directory)?.sync_all()?;
+    }
+    Ok(())
+}
+
+/// Syncs the file and the directories above it.
 async fn sync(inner: &LocalFileSystem, location: &Path) -> Result<()> {
     let path = inner.path_to_filesystem(location)?;
     tokio::task::spawn_blocking(move || {
-        std::fs::File::open(&path)?.sync_all()?;
-        for directory in path.ancestors().skip(1).take(4) {
-            std::fs::File::open(directory)?.sync_all()?;
-        }
-        Ok::<(), std::io::Error>(())
+        File::open(&path)?.sync_all()?;
+        sync_folders(&path)
     })
     .await
     .map_err(|source| Error::JoinError { source })?
     .map_err(failed)
 }
 
-/// Has the bytes on the disk under a staging name, then under their own: a new one, or any. The names of
-/// staging files are those of the local file system, which lists none of them.
+/// Has the bytes on the disk under a staging name, then under their own: a new one, or any; then the
+/// directories, with that name. One sync of the file is enough: bytes belong to the file and not to its
+/// name, and nothing writes after it. The names of staging files are those of the local file system,
+/// which lists none of them.
 async fn publish(
     inner: &LocalFileSystem,
     location: &Path,
@@ -150,7 +156,7 @@ async fn publish(
         {
             tracing::debug!("a staging file stays behind: {error}");
         }
-        written
+        written.and_then(|()| sync_folders(&path))
     })
     .await
     .map_err(|source| Error::JoinError { source })?;
