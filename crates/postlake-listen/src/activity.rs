@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -14,6 +15,8 @@ const SPARE_AFTER: Duration = Duration::from_secs(1);
 pub(crate) struct Activity {
     state: Mutex<State>,
     begun: Notify,
+    /// The request whose end could be understood in two ways, counted from 1; 0 for none.
+    doubtful: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -32,17 +35,31 @@ impl Activity {
                 since: Instant::now(),
             }),
             begun: Notify::new(),
+            doubtful: AtomicU64::new(0),
         })
     }
 
     /// A request has come; it is over when the guard is dropped.
     pub(crate) fn begin(self: &Arc<Self>) -> InFlight {
-        self.change(|state| {
+        let number = self.change(|state| {
             state.requests += 1;
             state.in_flight = true;
+            state.requests
         });
         self.begun.notify_waiters();
-        InFlight(Arc::clone(self))
+        InFlight {
+            activity: Arc::clone(self),
+            is_doubtful: self.is_doubtful(number),
+        }
+    }
+
+    /// Says that the end of that request, counted from 1, could be understood in two ways.
+    pub(crate) fn doubt(&self, number: u64) {
+        self.doubtful.store(number, Relaxed);
+    }
+
+    pub(crate) fn is_doubtful(&self, number: u64) -> bool {
+        self.doubtful.load(Relaxed) == number
     }
 
     pub(crate) fn has_begun(&self) -> bool {
@@ -72,13 +89,14 @@ impl Activity {
         }
     }
 
-    fn change(&self, change: impl FnOnce(&mut State)) {
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self
             .state
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        change(&mut state);
+        let changed = change(&mut state);
         state.since = Instant::now();
+        changed
     }
 
     fn read<T>(&self, read: impl FnOnce(&State) -> T) -> T {
@@ -89,10 +107,13 @@ impl Activity {
 
 /// A request that is being answered.
 #[derive(Debug)]
-pub(crate) struct InFlight(Arc<Activity>);
+pub(crate) struct InFlight {
+    activity: Arc<Activity>,
+    pub(crate) is_doubtful: bool,
+}
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.change(|state| state.in_flight = false);
+        self.activity.change(|state| state.in_flight = false);
     }
 }

@@ -28,8 +28,9 @@ use tokio_util::sync::CancellationToken;
 use tower::Service;
 use tracing::debug;
 
-use crate::activity::Activity;
-use crate::framing::{close_after, is_chunked};
+use crate::activity::{Activity, InFlight};
+use crate::framing::{broken, close_after, is_chunked};
+use crate::heads::Heads;
 use crate::limits::Limits;
 use crate::stalling::Stalling;
 use crate::tally::Tally;
@@ -42,8 +43,9 @@ const LINGER_BYTES: usize = 4 * 1024 * 1024;
 const LINGER_PIECE_BYTES: usize = 64 * 1024;
 /// `MSG_TRUNC`: Linux drops what has come instead of copying it. Elsewhere it is copied and dropped.
 const FORGET: i32 = if cfg!(target_os = "linux") { 0x20 } else { 0 };
-/// Room for a header block and for reading bodies in large pieces.
-const MIN_BUFFER_BYTES: usize = 256 * 1024;
+/// Room for a header block and for reading bodies in pieces. A connection that has sent a large body keeps
+/// as much until it ends.
+const MIN_BUFFER_BYTES: usize = 64 * 1024;
 /// How long a connection without any request may stay once the server stops: its first request may
 /// be on the way, and nobody but this process can answer it.
 const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(1);
@@ -125,11 +127,18 @@ where
     IO: OnSocket + 'static,
 {
     let stream = Stalling::new(stream, about.limits.write_timeout);
+    let stream = Heads::new(stream, about.limits.max_header_bytes, Arc::clone(activity));
     let service = {
         let (router, activity) = (about.router.clone(), Arc::clone(activity));
         let shutdown = about.shutdown.clone();
+        let tally = Arc::clone(&about.tally);
         service_fn(move |request| {
-            answer(router.clone(), &activity, peer, shutdown.clone(), request)
+            let in_flight = activity.begin();
+            if in_flight.is_doubtful {
+                Tally::count(&tally.broken_requests);
+                return async { Ok(broken()) }.boxed();
+            }
+            answer(router.clone(), in_flight, peer, shutdown.clone(), request)
         })
     };
     let mut connection = http(&about.limits).serve_connection(TokioIo::new(stream), service);
@@ -161,7 +170,8 @@ where
         count_end(&about.tally, &cause);
         debug!(error = &cause as &dyn Error, "connection ended early");
     }
-    let stream = connection.into_parts().io.into_inner().into_inner();
+    let stream = connection.into_parts().io.into_inner();
+    let stream = stream.into_inner().into_inner();
     close(stream).boxed()
 }
 
@@ -226,12 +236,11 @@ fn http(limits: &Limits) -> http1::Builder {
 
 fn answer(
     mut router: Router,
-    activity: &Arc<Activity>,
+    in_flight: InFlight,
     peer: SocketAddr,
     shutdown: CancellationToken,
     request: hyper::Request<Incoming>,
 ) -> BoxFuture<'static, Result<Response, Infallible>> {
-    let in_flight = activity.begin();
     let chunked = is_chunked(request.headers());
     let mut request = request.map(Body::new);
     request.extensions_mut().insert(ConnectInfo(peer));

@@ -4,7 +4,8 @@
 //! between requests and answers that nobody reads have a time each. The number of connections is
 //! bounded, and idle ones make room for new ones. A drain lets requests in flight end, answers
 //! those whose connection stands already, and has an end. A certificate is replaced while
-//! connections run, and a bad one is refused while the old one stays.
+//! connections run, and a bad one is refused while the old one stays. A request whose end could be
+//! understood in two ways is refused.
 //!
 //! **What it deliberately does not know:** paths, bodies, credentials, what a batch is. A body's
 //! size and pace are the business of whoever reads it.
@@ -27,6 +28,7 @@ mod connection;
 
 mod activity;
 mod framing;
+mod heads;
 mod stalling;
 
 mod tls;
