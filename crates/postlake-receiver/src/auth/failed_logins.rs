@@ -1,7 +1,8 @@
 //! Wrong logins are slowed, by address.
 //!
 //! What protects a secret is its length. This keeps somebody who guesses from filling logs and
-//! connections: after a few wrong logins from an address its wrong logins are answered late. A right
+//! connections: after a few wrong logins from an address its wrong logins are answered late, and from
+//! wherever they come, no more than a thousand a second are answered. A right
 //! login is never held back, since it is checked first: neither from the same address (many senders
 //! may stand behind one) nor from elsewhere. Table and number of answers held back are bounded.
 
@@ -21,8 +22,13 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 /// An address without wrong logins for so long begins anew.
 const FORGET_AFTER: Duration = Duration::from_secs(300);
-/// Answers that are held back at a time, each with its connection; further ones are given at once.
-const MAX_HELD_BACK: usize = 256;
+/// Answers that are held back at a time, each with its connection; further ones are given at once. A
+/// quarter of the connections that there may be: so many guess together before guessing gets quick.
+const MAX_HELD_BACK: usize = 2048;
+/// From one answer to a wrong login to the next, whatever their addresses: what guesses cost, others lack.
+const APART: Duration = Duration::from_millis(1);
+/// How far answers may run ahead of that: a hundred at once are none too many.
+const AHEAD: Duration = Duration::from_millis(100);
 /// How often the log says that logins fail.
 const SAY_EVERY: Duration = Duration::from_secs(60);
 const SETS: usize = 1024;
@@ -37,6 +43,8 @@ pub(super) struct FailedLogins {
 
 struct Table {
     sets: Vec<[Option<Entry>; WAYS]>,
+    /// When the next answer would be due if all had been [`APART`].
+    next_turn: Option<Instant>,
     said_at: Option<Instant>,
     unsaid: u64,
 }
@@ -53,6 +61,7 @@ impl Default for FailedLogins {
         Self {
             table: Mutex::new(Table {
                 sets: vec![[None; WAYS]; SETS],
+                next_turn: None,
                 said_at: None,
                 unsaid: 0,
             }),
@@ -79,12 +88,13 @@ impl FailedLogins {
         let set = self.hasher.hash_one(address) as usize % SETS;
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         let failures = table.count(set, address, now);
+        let turn = table.turn(now);
         let unsaid = table.unsaid(now);
         drop(table);
         if let Some(logins) = unsaid {
             tracing::warn!(logins, "wrong credentials at the ingest listener");
         }
-        pause(failures)
+        pause(failures).max(turn)
     }
 }
 
@@ -116,6 +126,16 @@ impl Table {
             last_at: now,
         });
         failures
+    }
+
+    /// How long until it is this one's turn among all of them.
+    fn turn(&mut self, now: Instant) -> Duration {
+        let due = self.next_turn.map_or(now, |due| due.max(now));
+        let wait = due.saturating_duration_since(now).saturating_sub(AHEAD);
+        if wait < LONGEST_PAUSE {
+            self.next_turn = Some(due + APART);
+        }
+        wait.min(LONGEST_PAUSE)
     }
 
     /// How many wrong logins there were, when it is time to say so.
@@ -185,8 +205,21 @@ mod tests {
             } else {
                 Duration::ZERO
             };
-            assert_eq!(failed.count(neighbour, start), expected);
+            assert_eq!(failed.count(neighbour, later), expected);
         }
+    }
+
+    #[test]
+    fn from_many_addresses_a_thousand_a_second_are_answered() {
+        let failed = FailedLogins::default();
+        let start = Instant::now();
+        let wait = |number: u32, now| failed.count(IpAddr::V4(number.into()), now).as_millis();
+        let waits: Vec<_> = (0..10_000).map(|number| wait(number, start)).collect();
+        assert_eq!((waits[0], waits[100], waits[101]), (0, 0, 1));
+        assert_eq!((waits[1100], waits[4100], waits[9999]), (1000, 4000, 4000));
+        let later = start + Duration::from_secs(2);
+        assert_eq!(wait(10_000, later), 2000);
+        assert_eq!(wait(10_001, start + Duration::from_secs(5)), 0);
     }
 
     #[test]
@@ -213,7 +246,7 @@ mod tests {
     async fn places_for_answers_held_back_are_bounded() {
         let failed = FailedLogins::default();
         let mut held_back = Vec::new();
-        for _ in 0..2000 {
+        for _ in 0..MAX_HELD_BACK + 100 {
             let mut answer = Box::pin(failed.slow_down(address("192.0.2.1")));
             if answer.as_mut().now_or_never().is_none() {
                 held_back.push(answer);
