@@ -9,8 +9,11 @@ use crate::config::Config;
 use crate::inflight::Hold;
 use crate::refusal::Refusal;
 
-/// How long room is kept for what a request has announced.
+/// How long room is kept for what a request has announced, if a good part has come by the first look.
 const PROMISED: Duration = Duration::from_secs(1);
+const FIRST_LOOK: Duration = Duration::from_millis(250);
+/// One part in so many is a good one.
+const GOOD_PART: u64 = 8;
 
 /// The whole body, its bytes added to `hold`. Each byte is copied once.
 ///
@@ -32,7 +35,7 @@ pub(crate) async fn collect(
         let received = collected.len() as u64;
         let deadline = pace.deadline(received);
         let until = match hold.waits() {
-            true => pace.promised_until().min(deadline),
+            true => pace.promised_until(received, expected).min(deadline),
             false => deadline,
         };
         let Ok(frame) = timeout_at(until, body.frame()).await else {
@@ -80,8 +83,9 @@ impl Pace {
     }
 
     /// Until then the room for the whole body is kept.
-    fn promised_until(&self) -> Instant {
-        self.started + PROMISED
+    fn promised_until(&self, received_bytes: u64, expected_bytes: u64) -> Instant {
+        let is_coming = received_bytes.saturating_mul(GOOD_PART) >= expected_bytes;
+        self.started + if is_coming { PROMISED } else { FIRST_LOOK }
     }
 
     /// When a body with so many bytes becomes too slow: after the grace, as soon as its mean rate
@@ -105,5 +109,13 @@ mod tests {
         assert_eq!(secs(10 * 1024), 10);
         assert_eq!(secs(20 * 1024), 20);
         assert_eq!(secs(u64::MAX), 30);
+    }
+
+    #[test]
+    fn room_is_kept_for_a_body_that_comes() {
+        let pace = Pace::start(&Config::default());
+        let millis = |received| (pace.promised_until(received, 105_000) - pace.started).as_millis();
+        assert_eq!((millis(0), millis(13_124)), (250, 250));
+        assert_eq!((millis(13_125), millis(105_000)), (1000, 1000));
     }
 }

@@ -314,7 +314,7 @@ impl Committer {
             began,
             ended: Instant::now(),
             bytes: group.held_bytes(),
-            inflight: self.inflight.used(),
+            waiting: self.inflight.whole(),
         });
         self.inflight.limit_events(limit);
     }

@@ -45,6 +45,11 @@ pub(crate) struct Inflight {
     alert_holds: AtomicU64,
     /// Above this no further event is let in, though there is room: it would wait too long.
     events: AtomicU64,
+    /// Of the bytes held, those of bodies that come slowly: they wait for their sender, nobody waits
+    /// behind them.
+    slow: AtomicU64,
+    /// Of the bytes held, those of bodies that are there as a whole and wait to be durable.
+    whole: AtomicU64,
 }
 
 impl Inflight {
@@ -54,6 +59,8 @@ impl Inflight {
             alerts: Budget::new(alert_reserve_bytes),
             alert_holds: AtomicU64::new(0),
             events: AtomicU64::new(u64::MAX),
+            slow: AtomicU64::new(0),
+            whole: AtomicU64::new(0),
         })
     }
 
@@ -64,6 +71,7 @@ impl Inflight {
             SourceKind::Alert => true,
             SourceKind::Event => {
                 let used = self.shared.used.load(Relaxed);
+                let used = used.saturating_sub(self.slow.load(Relaxed));
                 // The only one does not wait for others, however large it is.
                 used == 0 || used.saturating_add(bytes) <= self.events.load(Relaxed)
             }
@@ -71,8 +79,8 @@ impl Inflight {
         soon_enough && self.shared.has_room(bytes)
     }
 
-    /// Lets events in up to `bytes` in flight; none for as many as there is room for. What is let in
-    /// already stays.
+    /// Lets events in up to `bytes` in flight, without those that come slowly; none for as many as
+    /// there is room for. What is let in already stays.
     pub(crate) fn limit_events(&self, bytes: Option<u64>) {
         self.events.store(bytes.unwrap_or(u64::MAX), Relaxed);
     }
@@ -88,12 +96,18 @@ impl Inflight {
             shared: 0,
             alerts: 0,
             promised: 0,
+            phase: Phase::Coming,
         }
     }
 
     /// Alerts that hold something now.
     pub(crate) fn alerts(&self) -> u64 {
         self.alert_holds.load(Relaxed)
+    }
+
+    /// Bytes of whole bodies that wait to be durable.
+    pub(crate) fn whole(&self) -> u64 {
+        self.whole.load(Relaxed)
     }
 
     /// Bytes that are held now.
@@ -111,6 +125,15 @@ pub(crate) struct Hold {
     alerts: u64,
     /// Of these, what is not there yet.
     promised: u64,
+    phase: Phase,
+}
+
+/// What is known of the body that a hold is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Coming,
+    Slow,
+    Whole,
 }
 
 impl Hold {
@@ -129,8 +152,9 @@ impl Hold {
         self.promised > 0
     }
 
-    /// Gives back what was announced and has not come.
+    /// The body comes slowly: gives back what was announced and has not come.
     pub(crate) fn break_promise(&mut self) {
+        self.enter(Phase::Coming);
         let shared = self.promised.min(self.shared);
         let alerts = self.promised - shared;
         self.inflight.shared.give_back(shared);
@@ -138,6 +162,31 @@ impl Hold {
         self.shared -= shared;
         self.alerts -= alerts;
         self.promised = 0;
+        self.enter(Phase::Slow);
+    }
+
+    /// The body is there as a whole.
+    pub(crate) fn complete(&mut self) {
+        self.enter(Phase::Whole);
+    }
+
+    fn enter(&mut self, phase: Phase) {
+        if let Some(left) = self.gauge() {
+            left.fetch_sub(self.shared, Relaxed);
+        }
+        self.phase = phase;
+        if let Some(entered) = self.gauge() {
+            entered.fetch_add(self.shared, Relaxed);
+        }
+    }
+
+    /// Where the bytes of such a body are counted besides.
+    fn gauge(&self) -> Option<&AtomicU64> {
+        match self.phase {
+            Phase::Coming => None,
+            Phase::Slow => Some(&self.inflight.slow),
+            Phase::Whole => Some(&self.inflight.whole),
+        }
     }
 
     /// Takes `bytes` more, those that were promised first; false and unchanged when the budget does not
@@ -159,6 +208,9 @@ impl Hold {
         let taken = self.inflight.shared.try_take(bytes);
         if taken {
             self.shared += bytes;
+            if let Some(gauge) = self.gauge() {
+                gauge.fetch_add(bytes, Relaxed);
+            }
         }
         taken
     }
@@ -171,6 +223,7 @@ impl Hold {
 
 impl Drop for Hold {
     fn drop(&mut self) {
+        self.enter(Phase::Coming);
         self.inflight.shared.give_back(self.shared);
         self.inflight.alerts.give_back(self.alerts);
         if self.source == SourceKind::Alert {
@@ -217,6 +270,26 @@ mod tests {
         drop(hold);
         inflight.limit_events(None);
         assert!(room(SourceKind::Event, 100));
+    }
+
+    #[test]
+    fn what_comes_slowly_takes_room_and_keeps_nobody_waiting() {
+        let inflight = Inflight::new(100, 5);
+        inflight.limit_events(Some(30));
+        let mut slow = inflight.hold(SourceKind::Event);
+        assert!(slow.grow(5) && slow.promise(60));
+        assert!(!inflight.has_room(SourceKind::Event, 10));
+        slow.break_promise();
+        assert!(slow.grow(40));
+        assert!(inflight.has_room(SourceKind::Event, 30));
+        assert!(!inflight.has_room(SourceKind::Event, 60), "no room at all");
+        assert_eq!((inflight.used(), inflight.whole()), (45, 0));
+        slow.complete();
+        assert!(!inflight.has_room(SourceKind::Event, 10));
+        assert_eq!((inflight.used(), inflight.whole()), (45, 45));
+        drop(slow);
+        assert_eq!((inflight.used(), inflight.whole()), (0, 0));
+        assert_eq!(inflight.slow.load(Relaxed), 0);
     }
 
     #[test]

@@ -321,8 +321,9 @@ impl Receiver {
         source: SourceKind,
         headers: &HeaderMap,
         body: Bytes,
-        hold: Hold,
+        mut hold: Hold,
     ) -> Result<Receipt, Refusal> {
+        hold.complete();
         let answered = async {
             let batch = self.batch(source, headers, body).await?;
             let (reply, answer) = oneshot::channel();

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 const MIB: u64 = 1024 * 1024;
 /// How long a batch may wait behind others.
 const LONGEST_WAIT_SECS: f64 = 0.75;
-/// With less than this in flight nobody waits long, and a rate says nothing.
+/// With less than this waiting nobody waits long, and a rate says nothing.
 const BUSY_BYTES: u64 = 16 * MIB;
 /// So much may always be in flight: a segment of full size, or the largest body.
 const LEAST_BYTES: u64 = 32 * MIB;
@@ -34,8 +34,8 @@ pub(super) struct Landed {
     pub(super) began: Instant,
     pub(super) ended: Instant,
     pub(super) bytes: u64,
-    /// Bytes in flight, itself among them.
-    pub(super) inflight: u64,
+    /// Bytes of whole bodies that wait to be durable, its own among them.
+    pub(super) waiting: u64,
 }
 
 impl Rate {
@@ -44,7 +44,7 @@ impl Rate {
         // A group that was encoded ahead has waited for the one before.
         let since = self.last.map_or(group.began, |last| last.max(group.began));
         self.last = Some(group.ended);
-        if group.inflight < BUSY_BYTES {
+        if group.waiting < BUSY_BYTES {
             *self = Self {
                 last: self.last,
                 ..Self::default()
@@ -64,8 +64,8 @@ impl Rate {
 mod tests {
     use super::*;
 
-    /// Groups of 16 MiB, one every `millis`, with so much in flight; the last limit.
-    fn limit(rate: &mut Rate, groups: u32, millis: u64, inflight: u64) -> Option<u64> {
+    /// Groups of 16 MiB, one every `millis`, with so much waiting; the last limit.
+    fn limit(rate: &mut Rate, groups: u32, millis: u64, waiting: u64) -> Option<u64> {
         let each = Duration::from_millis(millis);
         let mut ended = rate.last.unwrap_or_else(Instant::now);
         let mut limit = None;
@@ -76,7 +76,7 @@ mod tests {
                 began,
                 ended,
                 bytes: 16 * MIB,
-                inflight,
+                waiting,
             });
         }
         limit
