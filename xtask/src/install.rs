@@ -18,6 +18,8 @@ use crate::steps::seconds;
 #[derive(Debug)]
 pub(crate) struct Tools {
     pub(crate) python: PathBuf,
+    /// The interpreter that has the emulator of AWS.
+    pub(crate) python_of_aws: PathBuf,
     pub(crate) chromium: PathBuf,
     pub(crate) node: PathBuf,
     pub(crate) node_modules: PathBuf,
@@ -32,6 +34,7 @@ pub(crate) fn all() -> Result<Tools> {
     debian::install()?;
     let tools = Tools {
         python: python::install()?,
+        python_of_aws: python::install_aws()?,
         chromium: program::find("chromium").context("chromium is on the search path")?,
         node: program::find("node").context("node is on the search path")?,
         node_modules: node::install()?,

@@ -4,6 +4,7 @@
 //! servers and removes their data.
 
 mod authority;
+mod aws;
 mod ceph;
 mod engines;
 mod keeper;
@@ -49,6 +50,7 @@ pub(crate) fn start(tools: &Tools) -> Result<Peers> {
     let mut keeper = Keeper::start()?;
     let postgres = timed("PostgreSQL", || postgres::start(&mut keeper, tools))?;
     let store = timed("S3 (Ceph)", || ceph::start(&mut keeper, tools))?;
+    let aws = timed("AWS (ministack)", || aws::start(&mut keeper, tools))?;
     timed("Python engines", || engines::try_python(&mut keeper, tools))?;
     timed("Chromium", || engines::try_chromium(&mut keeper, tools))?;
     timed("ACME (Pebble)", || {
@@ -63,6 +65,8 @@ pub(crate) fn start(tools: &Tools) -> Result<Peers> {
         ("AWS_SECRET_ACCESS_KEY", store.secret_key.to_owned()),
         ("AWS_REGION", store.region.to_owned()),
         ("AWS_ALLOW_HTTP", "true".to_owned()),
+        ("POSTLAKE_TEST_AWS", aws),
+        ("POSTLAKE_TEST_AWS_PYTHON", path(&tools.python_of_aws)),
         ("POSTLAKE_TEST_POSTGRES", postgres),
         ("POSTLAKE_TEST_PYTHON", path(&tools.python)),
         ("POSTLAKE_TEST_CHROMIUM", path(&tools.chromium)),

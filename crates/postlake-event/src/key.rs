@@ -79,8 +79,9 @@ pub(crate) fn event_hash(class: &str, canonical: &str) -> String {
     format!("{hash:032x}")
 }
 
-/// The `record_id` of an alert: the same for every delivery of the same firing.
-pub(crate) fn record_id(alert_id: &str, metric: &str, filters: &str, triggered_at: &str) -> String {
+/// The `record_id` of an alert, from its parts as they were sent (the filters canonical): the same for
+/// every delivery of the same firing.
+pub fn record_id(alert_id: &str, metric: &str, filters: &str, triggered_at: &str) -> String {
     let name = [alert_id, metric, filters, triggered_at].join("\u{1f}");
     Uuid::new_v5(&ALERT_NAMESPACE, name.as_bytes()).to_string()
 }

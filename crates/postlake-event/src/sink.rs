@@ -29,10 +29,18 @@ pub struct Delivery<'a> {
     pub rows: &'a [RecordBatch],
 }
 
+/// What became of the rows of a delivery.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// Rows that the destination never takes, whoever asks how often. The sink has logged each with
+    /// where it came from; the others of the delivery are there.
+    pub refused: u64,
+}
+
 /// A destination for rows.
 ///
 /// Versions arrive in order. A version may arrive again after a crash: delivering it twice has the
-/// effect of delivering it once.
+/// effect of delivering it once. Two writers may deliver at the same time; one may be behind the other.
 #[async_trait]
 pub trait Sink: fmt::Debug + Send + Sync {
     /// The sink's name in configuration, logs and metrics.
@@ -54,11 +62,12 @@ pub trait Sink: fmt::Debug + Send + Sync {
     async fn advance(&self, table: Table, checkpoint: &Checkpoint) -> Result<(), SinkError>;
 
     /// Writes the rows and moves the checkpoint. On `Ok` both are durable at the destination; on
-    /// `Err` either may be there, and the same delivery comes again.
+    /// `Err` either may be there, and the same delivery comes again. A single row that the
+    /// destination can never take is counted and holds up nothing.
     ///
     /// # Errors
-    /// When the destination does not take them.
-    async fn deliver(&self, delivery: Delivery<'_>) -> Result<(), SinkError>;
+    /// When the destination does not take them now.
+    async fn deliver(&self, delivery: Delivery<'_>) -> Result<Taken, SinkError>;
 }
 
 /// A destination did not take or give what was asked.

@@ -13,6 +13,8 @@ pub struct Delivered {
     pub versions: u64,
     /// Rows in them.
     pub rows: u64,
+    /// Of these, rows that the sink's destination never takes; the sink has logged each.
+    pub refused: u64,
     /// How far the sink has come with each table that could be looked at.
     pub reached: Vec<Reached>,
 }
@@ -100,10 +102,11 @@ async fn deliver_table(
             checkpoint: &at(version),
             rows: &change.batches,
         };
-        sink.deliver(delivery).await.map_err(failed)?;
+        let taken = sink.deliver(delivery).await.map_err(failed)?;
         reached = Some(version);
         delivered.versions += 1;
         delivered.rows += rows as u64;
+        delivered.refused += taken.refused;
         delivered.note(place, version);
     }
     if reached != Some(open.version()) {

@@ -1,18 +1,21 @@
 //! CSV files: one for each version and table, `csv/<table>/<table>-<version, 20 digits>.csv`.
 //!
-//! The version in the name makes a second delivery write the same file; the checkpoint object
-//! `csv/<table>/_checkpoint.json` is put after the file and names the last version delivered.
+//! The version in the name makes a second delivery write the same file, and sorts the files in the
+//! order of loading, so that a job that loads them into a database goes on behind the last name that
+//! it has seen. The checkpoint object `csv/<table>/_checkpoint.json` is put after the file and names
+//! the last version delivered.
 
 use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use object_store::ObjectStore;
 use object_store::path::Path;
-use object_store::{Error, ObjectStore, ObjectStoreExt as _};
 use postlake_event::csv::{write_header, write_rows};
 use postlake_event::schema::Table;
-use postlake_event::sink::{Checkpoint, Delivery, Sink, SinkError};
-use serde::{Deserialize, Serialize};
+use postlake_event::sink::{Checkpoint, Delivery, Sink, SinkError, Taken};
+
+use crate::checkpoint_object;
 
 /// Writes CSV files below a store's root.
 pub struct CsvSink {
@@ -24,17 +27,6 @@ impl fmt::Debug for CsvSink {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "CsvSink({})", self.name)
     }
-}
-
-#[derive(Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-struct CheckpointObject {
-    /// Form of this object.
-    format: String,
-    /// Id of the table in the lake.
-    table_id: String,
-    /// Last version of the table whose file is there.
-    version: u64,
 }
 
 const FORMAT: &str = "postlake-csv-checkpoint-1";
@@ -69,39 +61,15 @@ impl Sink for CsvSink {
     }
 
     async fn checkpoint(&self, table: Table) -> Result<Option<Checkpoint>, SinkError> {
-        let path = checkpoint_path(table);
-        let doing = || format!("read the checkpoint {path}");
-        let bytes = match self.store.get(&path).await {
-            Ok(found) => found.bytes().await,
-            Err(Error::NotFound { .. }) => return Ok(None),
-            Err(source) => Err(source),
-        }
-        .map_err(|source| SinkError::new(doing(), source))?;
-        let object: CheckpointObject =
-            serde_json::from_slice(&bytes).map_err(|source| SinkError::new(doing(), source))?;
-        if object.format != FORMAT {
-            let message = format!("it has the form {}, not {FORMAT}", object.format);
-            return Err(SinkError::new(doing(), message));
-        }
-        Ok(Some(Checkpoint {
-            table_id: object.table_id,
-            version: object.version,
-        }))
+        checkpoint_object::read(&self.store, &checkpoint_path(table), FORMAT).await
     }
 
     async fn advance(&self, table: Table, checkpoint: &Checkpoint) -> Result<(), SinkError> {
         let path = checkpoint_path(table);
-        let object = CheckpointObject {
-            format: FORMAT.to_owned(),
-            table_id: checkpoint.table_id.clone(),
-            version: checkpoint.version,
-        };
-        let object = serde_json::to_vec(&object)
-            .map_err(|source| SinkError::new(format!("write the checkpoint {path}"), source))?;
-        self.put(&path, object).await
+        checkpoint_object::write(&self.store, &path, FORMAT, checkpoint).await
     }
 
-    async fn deliver(&self, delivery: Delivery<'_>) -> Result<(), SinkError> {
+    async fn deliver(&self, delivery: Delivery<'_>) -> Result<Taken, SinkError> {
         let path = file_path(delivery.table, delivery.checkpoint.version);
         let doing = || format!("write the csv file {path}");
         let mut file = Vec::new();
@@ -110,17 +78,9 @@ impl Sink for CsvSink {
         for rows in delivery.rows {
             write_rows(rows, &mut file).map_err(|source| SinkError::new(doing(), source))?;
         }
-        self.put(&path, file).await?;
-        self.advance(delivery.table, delivery.checkpoint).await
-    }
-}
-
-impl CsvSink {
-    async fn put(&self, path: &Path, bytes: Vec<u8>) -> Result<(), SinkError> {
-        match self.store.put(path, bytes.into()).await {
-            Ok(_) => Ok(()),
-            Err(source) => Err(SinkError::new(format!("put {path}"), source)),
-        }
+        checkpoint_object::put(&self.store, &path, file).await?;
+        self.advance(delivery.table, delivery.checkpoint).await?;
+        Ok(Taken::default())
     }
 }
 
@@ -128,10 +88,50 @@ impl CsvSink {
 mod tests {
     use arrow::array::RecordBatch;
     use chrono::{TimeZone, Utc};
+    use object_store::ObjectStoreExt as _;
+    use object_store::local::LocalFileSystem;
     use object_store::memory::InMemory;
     use postlake_event::decode::{BatchInput, Decoder};
 
     use super::*;
+    use crate::contract::{StoreDestination, keeps, s3};
+
+    fn sink(store: Arc<dyn ObjectStore>) -> Box<dyn Sink> {
+        Box::new(CsvSink::new("csv", store))
+    }
+
+    /// The rows of a file, less what says in which item of which batch they were.
+    fn read(name: &str, text: &str) -> Vec<String> {
+        assert!(name.ends_with(".csv"), "{name}");
+        let (header, rows) = text.split_once("\r\n").unwrap();
+        assert!(header.ends_with(",stream,segment,batch_index,item_index"));
+        rows.split_terminator("\r\n")
+            .map(|row| row.rsplit_once(',').unwrap().0.to_owned())
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn csv_files_keep_the_contract() {
+        keeps(&StoreDestination::new(
+            Arc::new(InMemory::new()),
+            sink,
+            read,
+        ))
+        .await;
+    }
+
+    #[tokio::test]
+    async fn csv_files_keep_the_contract_on_a_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = LocalFileSystem::new_with_prefix(folder.path()).unwrap();
+        keeps(&StoreDestination::new(Arc::new(store), sink, read)).await;
+    }
+
+    #[tokio::test]
+    async fn csv_files_keep_the_contract_on_s3() {
+        let Some(store) = s3() else { return };
+        keeps(&StoreDestination::new(store, sink, read)).await;
+    }
 
     fn rows(ids: &[&str]) -> RecordBatch {
         let items: Vec<_> = ids

@@ -9,6 +9,7 @@
 //! * [`strace`], [`power_cut`]: faults in the calls of a real program, and the disks that power cuts
 //!   leave behind it.
 //! * [`faulty_s3`]: an S3 server that fails on command.
+//! * [`lambda`]: the runtime of AWS Lambda beside a function's process.
 //! * [`peers`]: other programs that read our results; a test without its peer says so and passes over.
 
 #![allow(
@@ -36,6 +37,7 @@ mod ledger;
 
 pub mod csv;
 pub mod faulty_s3;
+pub mod lambda;
 pub mod oracle;
 pub mod peers;
 pub mod seed;

@@ -70,6 +70,45 @@ impl Python {
     }
 }
 
+/// An emulator of AWS, and a Python with its client.
+#[derive(Clone, Debug)]
+pub struct Aws {
+    /// Its URL, for every service.
+    pub endpoint: String,
+    python: PathBuf,
+}
+
+/// The emulator.
+#[track_caller]
+pub fn aws() -> Option<Aws> {
+    Some(Aws {
+        endpoint: variable("POSTLAKE_TEST_AWS")?,
+        python: variable("POSTLAKE_TEST_AWS_PYTHON")?.into(),
+    })
+}
+
+impl Aws {
+    /// Runs a script and reads the JSON that it prints. The emulator is in its environment.
+    #[track_caller]
+    pub fn run(&self, script: &Path, arguments: &[&str]) -> Value {
+        let mut command = Command::new(&self.python);
+        command.arg(script).args(arguments).envs(self.environment());
+        json_of(&mut command)
+    }
+
+    /// Who asks whom, for the emulator's clients.
+    pub fn environment(&self) -> [(&'static str, String); 5] {
+        let value = str::to_owned;
+        [
+            ("AWS_ENDPOINT_URL", self.endpoint.clone()),
+            ("AWS_ACCESS_KEY_ID", value("test")),
+            ("AWS_SECRET_ACCESS_KEY", value("test")),
+            ("AWS_REGION", value("us-east-1")),
+            ("AWS_DEFAULT_REGION", value("us-east-1")),
+        ]
+    }
+}
+
 /// A browser and what drives it.
 #[derive(Clone, Debug)]
 pub struct Browser {

@@ -82,6 +82,33 @@ impl Place {
         }
     }
 
+    /// A bucket of an emulator that nobody else uses, without a prefix.
+    pub fn at_the_root_of(program: &str, s3: S3) -> Place {
+        let store = AmazonS3Builder::new()
+            .with_endpoint(&s3.endpoint)
+            .with_allow_http(true)
+            .with_bucket_name(&s3.bucket)
+            .with_region("us-east-1")
+            .with_access_key_id("test")
+            .with_secret_access_key("test")
+            .build()
+            .unwrap();
+        let value = str::to_owned;
+        Place {
+            program: program.into(),
+            home: TempDir::with_prefix("postlake-it-").unwrap(),
+            url: format!("s3://{}", s3.bucket),
+            store: Arc::new(store),
+            environment: vec![
+                ("AWS_ENDPOINT_URL", s3.endpoint.clone()),
+                ("AWS_ACCESS_KEY_ID", value("test")),
+                ("AWS_SECRET_ACCESS_KEY", value("test")),
+                ("AWS_REGION", value("us-east-1")),
+            ],
+            s3: Some(s3),
+        }
+    }
+
     /// A prefix of a server that fails on command.
     pub fn on_faulty_s3(program: &str, server: &FaultyS3) -> Place {
         const PREFIX: &str = "data";

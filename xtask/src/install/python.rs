@@ -9,10 +9,17 @@ use super::{cache, debian};
 use crate::program::quiet;
 
 const REQUIREMENTS: &str = include_str!("requirements.txt");
+const AWS_REQUIREMENTS: &str = include_str!("requirements_aws.txt");
 
 /// On `Ok` an interpreter that has every package of `requirements.txt`.
 pub(super) fn install() -> Result<PathBuf> {
     install_into("python", REQUIREMENTS)
+}
+
+/// On `Ok` an interpreter with an emulator of AWS and its client, which want other packages than the
+/// engines.
+pub(super) fn install_aws() -> Result<PathBuf> {
+    install_into("aws", AWS_REQUIREMENTS)
 }
 
 /// On `Ok` an interpreter in the folder `name` that has every package of `requirements`, a line each.
