@@ -58,6 +58,11 @@ pub(crate) enum Command {
     Trigger(TriggerArgs),
     /// Load what was received and exit.
     Load(LoadArgs),
+    /// Make the tables of the sinks of type dynamodb.
+    #[command(subcommand)]
+    Dynamodb(DynamodbCommand),
+    /// Be a function of AWS Lambda; entered by itself under its runtime.
+    Lambda(LambdaArgs),
     /// Ask the lake in SQL, without a server.
     Query(QueryArgs),
     /// Show the latest Health Score of each subaccount, worst first.
@@ -232,6 +237,39 @@ pub(crate) struct LoadArgs {
     pub(crate) data: DataArgs,
 }
 
+/// What a function of AWS Lambda does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FunctionRole {
+    /// Answer webhooks: 200 after the verified put.
+    Receive,
+    /// Load what the bucket's notifications speak of.
+    Load,
+    /// Load what is there, on a schedule.
+    Maintain,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LambdaArgs {
+    /// What the function does.
+    #[arg(long, value_enum, hide_env_values = true, env = "POSTLAKE_ROLE")]
+    pub(crate) role: FunctionRole,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DynamodbCommand {
+    /// Make the table of each sink of type dynamodb, with its index and the removal of expired items; a
+    /// table that is there is checked.
+    CreateTable(CreateTableArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CreateTableArgs {
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct QueryArgs {
     /// The question; `-` reads it from stdin.
@@ -377,7 +415,7 @@ pub(crate) struct ManArgs {
     pub(crate) dir: Option<PathBuf>,
 }
 
-/// `30s`, `5m`, `2h`, or seconds.
+/// `30s`, `5m`, `2h`, `400d`, or seconds.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = match text.find(|character: char| !character.is_ascii_digit()) {
         Some(at) => text.split_at(at),
@@ -391,8 +429,9 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
         "s" => Ok(Duration::from_secs(number)),
         "m" => Ok(Duration::from_secs(number.saturating_mul(60))),
         "h" => Ok(Duration::from_secs(number.saturating_mul(3600))),
+        "d" => Ok(Duration::from_secs(number.saturating_mul(86_400))),
         unit => Err(format!(
-            "`{}` is not a unit of time; use ms, s, m or h",
+            "`{}` is not a unit of time; use ms, s, m, h or d",
             unit.trim()
         )),
     }

@@ -5,7 +5,9 @@ mod completions;
 mod convert;
 mod demo;
 mod doctor;
+mod dynamodb;
 mod init;
+mod lambda;
 mod load;
 mod output;
 mod query;
@@ -31,6 +33,8 @@ pub(crate) fn run(command: Command, sockets: &Sockets) -> Result<ExitCode, Failu
         Command::Demo(arguments) => block_on(demo::run(arguments)),
         Command::Trigger(arguments) => block_on(trigger::run(arguments)),
         Command::Load(arguments) => block_on(load::run(arguments)),
+        Command::Dynamodb(command) => block_on(dynamodb::run(command)),
+        Command::Lambda(arguments) => block_on(lambda::run(arguments)),
         Command::Query(arguments) => block_on(query::run(arguments)),
         Command::Scores(arguments) => block_on(scores::run(arguments)),
         Command::Convert(arguments) => convert::run(&arguments),

@@ -10,6 +10,7 @@ mod effective;
 mod faults;
 mod networks;
 mod secret_source;
+mod sinks;
 mod tls;
 
 use std::net::SocketAddr;
@@ -32,6 +33,7 @@ pub(crate) use effective::{Effective, effective, named_files};
 pub(crate) use faults::Faults;
 use networks::networks;
 pub(crate) use secret_source::SecretSource;
+pub(crate) use sinks::{DynamoDbTable, SinkKind, SinkSettings};
 pub(crate) use tls::IngestTls;
 
 const DEFAULT_FILE: &str = "postlake.toml";
@@ -80,23 +82,6 @@ pub(crate) struct Settings {
     pub(crate) admin_listen: SocketAddr,
     pub(crate) load_interval: Duration,
     pub(crate) sinks: Vec<SinkSettings>,
-}
-
-/// A configured sink.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct SinkSettings {
-    pub(crate) name: String,
-    #[serde(rename = "type")]
-    pub(crate) kind: SinkKind,
-}
-
-/// What a sink is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum SinkKind {
-    /// CSV files beside the lake.
-    Csv,
 }
 
 /// What flags say; they win over everything else.
@@ -162,9 +147,10 @@ fn sources(flags: &Flags) -> Result<Figment, Failure> {
         }
         figment = figment.merge(Toml::file_exact(file));
     }
-    // `POSTLAKE_INGEST__LISTEN` is `listen` under `[ingest]`; other variables are not ours.
+    // `POSTLAKE_INGEST__LISTEN` is `listen` under `[ingest]`, `POSTLAKE_SINKS` the whole list; other
+    // variables are not ours.
     let environment = Env::prefixed("POSTLAKE_")
-        .filter(|key| key.as_str().contains("__"))
+        .filter(|key| key.as_str().contains("__") || key == "sinks")
         .split("__");
     Ok(figment.merge(environment))
 }
@@ -227,7 +213,7 @@ fn checked(figment: &Figment, flags: &Flags, faults: &mut Faults) -> Option<Sett
     let ingest_tls = tls::ingest(figment, (folder(flags), data.as_ref()), faults);
     let read_tls = tls::read(figment, faults);
     let load_interval = duration(figment, "load.interval", Duration::from_secs(2), faults);
-    let sinks = sinks(figment, faults);
+    let sinks = sinks::sinks(figment, faults);
     let file = flags.file.as_deref();
     Some(Settings {
         file: file.and_then(|file| std::path::absolute(file).ok()),
@@ -334,27 +320,4 @@ fn connections(figment: &Figment, faults: &mut Faults) -> Option<Limits> {
         drain_notice: duration(figment, notice, usual.drain_notice, faults)?,
         ..usual
     })
-}
-
-/// Without `[[sinks]]` there is one: CSV files. `sinks = []` means none.
-fn sinks(figment: &Figment, faults: &mut Faults) -> Option<Vec<SinkSettings>> {
-    let usual = vec![SinkSettings {
-        name: "csv".to_owned(),
-        kind: SinkKind::Csv,
-    }];
-    let sinks = faults.value(figment, "sinks", usual)?;
-    for (index, sink) in sinks.iter().enumerate() {
-        let twin = sinks
-            .iter()
-            .take(index)
-            .any(|other| other.name == sink.name);
-        if twin {
-            faults.add("sinks", format!("two sinks are named {}", sink.name));
-        }
-    }
-    let csv = sinks.iter().filter(|sink| sink.kind == SinkKind::Csv);
-    if csv.count() > 1 {
-        faults.add("sinks", "there can be one sink of type csv");
-    }
-    Some(sinks)
 }

@@ -1,12 +1,13 @@
 //! postlake: SparkPost webhooks and Health Score alerts, durable, in an open lake.
 //!
 //! The commands ([`cli`], [`command`]), the configuration ([`config`]), the parts of a running server
-//! ([`role`]), what the operator sees of it ([`admin`]) and the one place that puts concrete parts together ([`wire`]).
+//! ([`role`]), the functions of AWS Lambda ([`lambda`]), what the operator sees of it ([`admin`]) and the one place that puts concrete parts together ([`wire`]).
 
 mod admin;
 mod cli;
 mod command;
 mod config;
+mod lambda;
 mod role;
 mod wire;
 
@@ -25,7 +26,10 @@ use clap::Parser as _;
 fn main() -> ExitCode {
     // Before there are threads: it takes the sockets' variables out of the environment.
     let sockets = sockets::Sockets::from_environment();
-    let cli = cli::Cli::parse();
+    let cli = match lambda::is_entered() {
+        true => cli::Cli::parse_from(["postlake", "lambda"]),
+        false => cli::Cli::parse(),
+    };
     let _until_the_end = telemetry::start(cli.verbose, cli.log_format, wire::clock());
     let done = sockets.and_then(|sockets| command::run(cli.command, &sockets));
     match done {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, AwsCredentialProvider};
 use object_store::prefix::PrefixStore;
 use object_store::{BackoffConfig, ClientConfigKey, ObjectStore, RetryConfig};
 use postlake_event::sink::Sink;
@@ -14,9 +14,9 @@ use postlake_raw::clock::{Clock, SystemClock};
 use postlake_raw::data_directory::{DataDirectory, Guarded};
 use postlake_raw::{DurableDirectory, RawStore};
 use postlake_serve::{LakeSource, SqlEngine, SqlLimits, TableSource};
-use postlake_sinks::CsvSink;
+use postlake_sinks::{CsvSink, DynamoDbEndpoint, DynamoDbSink, Retention, ScoresSink};
 
-use crate::config::{Settings, SinkKind};
+use crate::config::{DynamoDbTable, Settings, SinkKind};
 use crate::exit::{Exit, Failure};
 
 /// Longest wait for a connection to S3.
@@ -205,13 +205,100 @@ pub(crate) fn sinks(settings: &Settings) -> Result<Vec<Box<dyn Sink>>, Failure> 
     settings
         .sinks
         .iter()
-        .map(|sink| match sink.kind {
-            SinkKind::Csv => {
-                let store = object_store(&settings.data)?;
-                Ok(Box::new(CsvSink::new(&sink.name, store)) as Box<dyn Sink>)
-            }
+        .map(|sink| {
+            let name = &sink.name;
+            Ok(match &sink.kind {
+                SinkKind::Csv { url } => {
+                    let store = sink_store(settings, url.as_ref())?;
+                    Box::new(CsvSink::new(name, store)) as Box<dyn Sink>
+                }
+                SinkKind::Scores { url } => {
+                    let store = sink_store(settings, url.as_ref())?;
+                    Box::new(ScoresSink::new(name, store))
+                }
+                SinkKind::DynamoDb(table) => Box::new(dynamodb_sink(name, table)?),
+            })
         })
         .collect()
+}
+
+/// Where a sink writes files: beside the lake, or at a place of its own, which is made if it is a
+/// directory.
+fn sink_store(settings: &Settings, url: Option<&DataUrl>) -> Result<Arc<dyn ObjectStore>, Failure> {
+    let Some(url) = url else {
+        return object_store(&settings.data);
+    };
+    let Some(directory) = url.directory() else {
+        return s3(url, RetryConfig::default());
+    };
+    let failed = |source: Box<dyn std::error::Error + Send + Sync>| {
+        let doing = format!("use the directory {} for a sink", directory.display());
+        Failure::caused(Exit::CannotCreate, doing, std::io::Error::other(source))
+    };
+    std::fs::create_dir_all(directory).map_err(|source| failed(source.into()))?;
+    match DurableDirectory::open(directory) {
+        Ok(store) => Ok(Arc::new(store)),
+        Err(source) => Err(failed(source.into())),
+    }
+}
+
+/// A sink of type dynamodb.
+///
+/// # Errors
+/// When neither configuration nor environment names a region, or the client cannot be set up.
+pub(crate) fn dynamodb_sink(name: &str, table: &DynamoDbTable) -> Result<DynamoDbSink, Failure> {
+    let failed = |source| {
+        let doing = format!("set up the sink {name}");
+        Failure::caused(Exit::Config, doing, source)
+    };
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let region = table.region.clone();
+    let region = region
+        .or_else(|| variable("AWS_REGION"))
+        .or_else(|| variable("AWS_DEFAULT_REGION"));
+    let Some(region) = region else {
+        let message = format!("the sink {name} has no region; set its key `region` or AWS_REGION");
+        return Err(Failure::new(Exit::Config, message));
+    };
+    let url = table.endpoint.clone();
+    let url = url
+        .or_else(|| variable("AWS_ENDPOINT_URL_DYNAMODB"))
+        .or_else(|| variable("AWS_ENDPOINT_URL"))
+        .unwrap_or_else(|| dynamodb_url(&region));
+    let retention = table.retention.map(|keep| {
+        let clock = clock();
+        let now: postlake_sinks::Now = Arc::new(move || clock.now());
+        Retention { keep, now }
+    });
+    let endpoint = DynamoDbEndpoint {
+        credentials: aws_credentials(&region)?,
+        url,
+        region,
+    };
+    DynamoDbSink::new(name, &table.table, endpoint, retention).map_err(failed)
+}
+
+fn dynamodb_url(region: &str) -> String {
+    let china = if region.starts_with("cn-") { ".cn" } else { "" };
+    format!("https://dynamodb.{region}.amazonaws.com{china}")
+}
+
+/// Who we are to AWS, found as the store library finds it: variables, a container's or an instance's
+/// role, web identity.
+fn aws_credentials(region: &str) -> Result<AwsCredentialProvider, Failure> {
+    let store = AmazonS3Builder::from_env()
+        .with_region(region)
+        // Never asked for: only the store's credentials are.
+        .with_bucket_name("none")
+        .with_allow_http(true)
+        .build();
+    match store {
+        Ok(store) => Ok(Arc::clone(store.credentials())),
+        Err(source) => {
+            let doing = "find credentials for dynamodb from the AWS_* variables";
+            Err(Failure::caused(Exit::Config, doing, source))
+        }
+    }
 }
 
 /// The lake at `data` as the read side sees it.

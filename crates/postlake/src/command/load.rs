@@ -44,6 +44,13 @@ pub(crate) async fn run(arguments: LoadArgs) -> Result<ExitCode, Failure> {
             delivered.rows,
             delivered.versions
         ));
+        if delivered.refused > 0 {
+            say(&format!(
+                "sink {}: {} rows can never be taken; each is in the log above",
+                sink.name(),
+                delivered.refused
+            ));
+        }
     }
     if total.damaged_segments > 0 {
         say(&format!(

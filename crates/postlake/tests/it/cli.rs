@@ -38,11 +38,13 @@ fn run(place: &Place, arguments: &[&str]) -> Outcome {
     Running::start(&mut place.command(arguments)).wait()
 }
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 15] = [
     "serve",
     "demo",
     "trigger",
     "load",
+    "dynamodb",
+    "lambda",
     "query",
     "scores",
     "convert",

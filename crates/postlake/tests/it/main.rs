@@ -22,6 +22,7 @@ mod deploy;
 mod disk;
 mod faulty_store;
 mod fixtures;
+mod functions;
 mod memory;
 mod open_lake;
 mod operating;
