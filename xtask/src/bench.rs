@@ -8,6 +8,7 @@ mod convert;
 mod figures;
 mod goals;
 mod limits;
+mod load;
 pub(crate) mod machine;
 mod measured;
 mod profile;
@@ -29,6 +30,8 @@ struct Effort {
     build: bool,
     /// What stands in the store at a start, of `limits`.
     gigabytes: f64,
+    /// Events of a backlog, of `load`.
+    events: usize,
     /// The one load of `limits` that is wanted, such as `L6`.
     only: Option<&'static str>,
 }
@@ -38,6 +41,7 @@ const FULL: Effort = Effort {
     seconds: 10.0,
     build: true,
     gigabytes: 1.0,
+    events: 1_000_000,
     only: None,
 };
 /// `receive` and `limits` have many loads; all of them end within nine minutes.
@@ -46,32 +50,41 @@ const FULL_RECEIVE: Effort = Effort {
     seconds: 3.0,
     build: true,
     gigabytes: 1.0,
+    events: 1_000_000,
     only: None,
 };
+/// `load` with ten million events takes about half an hour a round.
+const FULL_LOAD: Effort = Effort { rounds: 1, ..FULL };
 const QUICK: Effort = Effort {
     rounds: 1,
     seconds: 2.0,
     build: true,
     gigabytes: 1.0,
+    events: 1_000_000,
     only: None,
 };
 
-/// `bench receive|limits|convert|profile [--quick] [--rounds N] [--seconds S] [--gigabytes G] [--only LOAD] [--no-build]`.
+/// `bench receive|limits|load|convert|profile [--quick] [--rounds N] [--seconds S] [--gigabytes G]
+/// [--events N] [--only LOAD] [--no-build]`.
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     let Some((name, rest)) = arguments.split_first() else {
-        bail!("bench receive, bench limits, bench convert or bench profile");
+        bail!("bench receive, bench limits, bench load, bench convert or bench profile");
     };
     let full = match name.as_str() {
         "receive" | "limits" => FULL_RECEIVE,
+        "load" => FULL_LOAD,
         _ => FULL,
     };
     let effort = effort(full, rest)?;
     match name.as_str() {
         "receive" => receive::run(root, effort),
         "limits" => limits::run(root, effort),
+        "load" => load::run(root, effort),
         "convert" => convert::run(root, effort),
         "profile" => profile::run(root, effort),
-        _ => bail!("there is no benchmark {name}; there are receive, limits, convert and profile"),
+        _ => bail!(
+            "there is no benchmark {name}; there are receive, limits, load, convert and profile"
+        ),
     }
 }
 
@@ -85,14 +98,15 @@ fn effort(full: Effort, arguments: &[String]) -> Result<Effort> {
             "--rounds" => effort.rounds = number(words.next())? as usize,
             "--seconds" => effort.seconds = number(words.next())?,
             "--gigabytes" => effort.gigabytes = number(words.next())?,
+            "--events" => effort.events = number(words.next())? as usize,
             "--only" => effort.only = Some(limits::named(words.next())?),
             _ => bail!(
-                "{word} is not --quick, --rounds N, --seconds S, --gigabytes G, --only LOAD or --no-build"
+                "{word} is not --quick, --rounds N, --seconds S, --gigabytes G, --events N, --only LOAD or --no-build"
             ),
         }
     }
-    if effort.rounds == 0 || effort.seconds <= 0.0 {
-        bail!("rounds and seconds are more than nothing");
+    if effort.rounds == 0 || effort.seconds <= 0.0 || effort.events == 0 {
+        bail!("rounds, seconds and events are more than nothing");
     }
     Ok(effort)
 }

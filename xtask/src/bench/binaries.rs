@@ -14,6 +14,7 @@ pub(crate) struct Binaries {
     pub(crate) postlake: PathBuf,
     pub(crate) bench: PathBuf,
     pub(crate) faulty_s3: PathBuf,
+    pub(crate) hotpath: PathBuf,
     pub(crate) folder: Folder,
 }
 
@@ -30,7 +31,7 @@ impl Binaries {
             release(
                 root,
                 "postlake-testkit",
-                &["postlake-bench", "postlake-faulty-s3"],
+                &["postlake-bench", "postlake-faulty-s3", "postlake-hotpath"],
             )?;
         }
         let target = target(root);
@@ -38,6 +39,7 @@ impl Binaries {
             postlake: target.join("release/postlake"),
             bench: target.join("release/postlake-bench"),
             faulty_s3: target.join("release/postlake-faulty-s3"),
+            hotpath: target.join("release/postlake-hotpath"),
             folder: Folder::make(root, name)?,
         })
     }

@@ -11,6 +11,7 @@
 )]
 
 mod arguments;
+mod backlog;
 mod bare;
 mod bodies;
 mod corpus;
@@ -36,6 +37,7 @@ postlake-bench PART --name value ...
   bare    a hyper server that reads every body and drops it
   disk    writes and syncs: appends, and segments as the receiver writes them
   segments  fills a raw store with segments of past days
+  backlog   fills a raw store with live traffic that nobody has loaded
   stored  compares what was answered 200 with what lies in a raw store
   files   the same for a folder with a file for each body, as the peers store them
   corpus  files of events to convert";
@@ -64,6 +66,7 @@ fn run() -> Result<serde_json::Value> {
         "bare" => bare::run(&arguments),
         "disk" => disk::run(&arguments),
         "segments" => segments::run(&arguments),
+        "backlog" => backlog::run(&arguments),
         "stored" => stored::run(&arguments),
         "files" => stored::files(&arguments),
         "corpus" => corpus::run(&arguments),
