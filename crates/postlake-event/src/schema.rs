@@ -52,6 +52,15 @@ impl Table {
         }
     }
 
+    /// The column of the time whose day is the partition.
+    pub fn time_column(self) -> &'static str {
+        match self {
+            Table::Events => "event_at",
+            Table::Alerts => "triggered_at",
+            Table::Quarantine | Table::Batches => "received_at",
+        }
+    }
+
     /// The columns, in the order that every reader and every CSV file sees.
     pub fn schema(self) -> SchemaRef {
         let schema = match self {

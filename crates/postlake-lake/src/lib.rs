@@ -2,10 +2,10 @@
 //!
 //! Promises:
 //!
-//! * [`LakeTable::append`] commits rows together with the positions that they bring the table to, or
+//! * [`LakeTable::commit`] commits rows together with the positions that they bring the table to, or
 //!   commits nothing; it refuses to commit over anything that it has not read ([`ErrorKind::Conflict`]);
 //! * on a local directory each data file, then the log entry that names it, is on the disk, with its
-//!   directory, before `append` returns: a power cut cannot leave a log entry without its data;
+//!   directory, before `commit` returns: a power cut cannot leave a log entry without its data;
 //! * what is written needs no table feature: any engine that reads Delta reads it.
 //!
 //! It knows the tables of `postlake-event` and nothing of raw segments or of sinks. Only this crate
@@ -20,15 +20,19 @@
     )
 )]
 
+mod append;
 mod changes;
 mod error;
+mod files;
 mod lake;
 mod location;
 mod synced;
 mod table;
 
+pub use append::Append;
 pub use changes::{Change, MissingVersion};
 pub use error::{ErrorKind, LakeError};
+pub use files::DataFile;
 pub use lake::Lake;
 pub use location::{DataUrl, DataUrlError};
 pub use table::LakeTable;

@@ -3,24 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{AsArray as _, BooleanArray, RecordBatch};
-use arrow::compute::filter_record_batch;
-use arrow::datatypes::Date32Type;
-use arrow::error::ArrowError;
+use arrow::array::RecordBatch;
 use datafusion::catalog::TableProvider;
 use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
 use deltalake_core::DeltaTable;
+use deltalake_core::kernel::Transaction;
 use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties};
-use deltalake_core::kernel::{Action, Transaction};
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
-use deltalake_core::writer::{DeltaWriter, RecordBatchWriter};
 use futures::stream::BoxStream;
 use futures::{StreamExt as _, TryStreamExt as _};
-use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::properties::WriterProperties;
 use postlake_event::schema::Table;
 
+use crate::append::Append;
 use crate::error::{ErrorKind, LakeError};
 
 /// A table of the lake at one version.
@@ -86,32 +81,58 @@ impl LakeTable {
             .map_err(|source| LakeError::delta(doing(), source))
     }
 
-    /// Appends rows and moves positions, in one commit.
-    ///
-    /// On `Ok` the rows are durable and visible, the positions stand, and the table is at the
-    /// version returned. Batches must have the table's schema; there may be none.
+    /// Appends rows and moves positions, in one commit: [`LakeTable::begin`], [`Append::write`] and
+    /// [`LakeTable::commit`] in one.
     ///
     /// # Errors
-    /// [`ErrorKind::Conflict`] when anybody committed since this table was read: nothing of this call
-    /// is visible then. [`ErrorKind::Unavailable`] when the outcome is not known: after a
-    /// [`LakeTable::refresh`] the positions tell it.
+    /// As [`LakeTable::commit`].
     pub async fn append(
         &mut self,
         batches: Vec<RecordBatch>,
         positions: &BTreeMap<String, i64>,
     ) -> Result<u64, LakeError> {
+        let mut append = self.begin()?;
+        for rows in batches {
+            append.write(rows).await?;
+        }
+        self.commit(append, positions).await
+    }
+
+    /// Begins to write rows for one commit.
+    ///
+    /// # Errors
+    /// When the table is not one that can be written.
+    pub fn begin(&self) -> Result<Append, LakeError> {
+        let doing = || format!("append to the table {}", self.table.name());
+        Append::new(self.table, &self.delta).map_err(|source| LakeError::delta(doing(), source))
+    }
+
+    /// Commits what was written and moves positions.
+    ///
+    /// On `Ok` the rows are durable and visible, the positions stand, and the table is at the
+    /// version returned. There may be no rows.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Conflict`] when anybody committed since this table was read: nothing of this call
+    /// is visible then. [`ErrorKind::Unavailable`] when the outcome is not known: after a
+    /// [`LakeTable::refresh`] the positions tell it.
+    pub async fn commit(
+        &mut self,
+        append: Append,
+        positions: &BTreeMap<String, i64>,
+    ) -> Result<u64, LakeError> {
         let doing = format!("append to the table {}", self.table.name());
-        self.try_append(batches, positions)
+        self.try_commit(append, positions)
             .await
             .map_err(|source| LakeError::delta(doing, source))
     }
 
-    async fn try_append(
+    async fn try_commit(
         &mut self,
-        batches: Vec<RecordBatch>,
+        append: Append,
         positions: &BTreeMap<String, i64>,
     ) -> deltalake_core::DeltaResult<u64> {
-        let actions = self.write_files(batches).await?;
+        let actions = append.finish().await?;
         let transactions = positions
             .iter()
             .map(|(application, version)| Transaction::new(application, *version))
@@ -136,34 +157,6 @@ impl LakeTable {
         let version = commit.version();
         self.delta.state = Some(commit.snapshot());
         Ok(version)
-    }
-
-    /// Writes one data file for each partition that the batches touch, a few partitions at a time:
-    /// each open file holds buffers for every column.
-    async fn write_files(
-        &self,
-        batches: Vec<RecordBatch>,
-    ) -> deltalake_core::DeltaResult<Vec<Action>> {
-        let column = self.table.partition_column();
-        let days = days_of(&batches, column);
-        let mut actions = Vec::new();
-        for some_days in days.chunks(PARTITIONS_AT_A_TIME) {
-            let mut writer = RecordBatchWriter::for_table(&self.delta)?
-                .with_writer_properties(writer_properties());
-            for batch in &batches {
-                let part = if some_days.len() == days.len() {
-                    batch.clone()
-                } else {
-                    rows_of_days(batch, column, some_days)?
-                };
-                if part.num_rows() > 0 {
-                    writer.write(part).await?;
-                }
-            }
-            let files = writer.flush().await?;
-            actions.extend(files.into_iter().map(Action::Add));
-        }
-        Ok(actions)
     }
 
     /// The table as DataFusion reads it, fixed at this version.
@@ -209,46 +202,6 @@ impl LakeTable {
     pub(crate) fn delta(&self) -> &DeltaTable {
         &self.delta
     }
-}
-
-/// Files that are open at a time during an append.
-const PARTITIONS_AT_A_TIME: usize = 16;
-
-/// The different values of a date column, sorted.
-fn days_of(batches: &[RecordBatch], column: &str) -> Vec<i32> {
-    let mut days: Vec<i32> = batches
-        .iter()
-        .filter_map(|batch| batch.column_by_name(column))
-        .flat_map(|dates| dates.as_primitive::<Date32Type>().values().to_vec())
-        .collect();
-    days.sort_unstable();
-    days.dedup();
-    days
-}
-
-/// The rows of these days; `days` is sorted.
-fn rows_of_days(
-    batch: &RecordBatch,
-    column: &str,
-    days: &[i32],
-) -> Result<RecordBatch, ArrowError> {
-    let Some(dates) = batch.column_by_name(column) else {
-        return Ok(batch.slice(0, 0));
-    };
-    let dates = dates.as_primitive::<Date32Type>().values();
-    let wanted: BooleanArray = dates
-        .iter()
-        .map(|day| Some(days.binary_search(day).is_ok()))
-        .collect();
-    filter_record_batch(batch, &wanted)
-}
-
-/// zstd at level 1: within a tenth of level 3 in size at nearly twice the speed.
-fn writer_properties() -> WriterProperties {
-    WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).unwrap_or_default()))
-        .set_created_by(concat!("postlake ", env!("CARGO_PKG_VERSION")).to_owned())
-        .build()
 }
 
 #[cfg(test)]

@@ -175,3 +175,34 @@ async fn rows_of_many_days_come_in_one_commit_and_each_once() {
     found.sort_unstable();
     assert_eq!(found, ids);
 }
+
+#[tokio::test]
+async fn what_is_written_piece_by_piece_is_one_commit_with_a_file_for_each_day() {
+    let directory = TempDir::new().unwrap();
+    let lake = lake(&directory);
+    lake.create_missing().await.unwrap();
+    let mut table = events(&lake).await;
+    let mut append = table.begin().unwrap();
+    for ids in [&[1, 2][..], &[2, 3], &[], &[1]] {
+        append.write(rows(ids)).await.unwrap();
+    }
+    assert_eq!((append.rows(), events(&lake).await.version()), (5, 0));
+    assert_eq!(table.commit(append, &at("s", 1)).await.unwrap(), 1);
+    let mut files = events(&lake).await.data_files().unwrap();
+    files.sort_by_key(|file| file.day);
+    let found: Vec<_> = files
+        .iter()
+        .map(|file| (file.day.unwrap(), file.rows, file.flagged))
+        .collect();
+    // Each id is an event of another day.
+    let first = 1_460_989_507 / 86_400;
+    let expected = [(1, 2), (2, 2), (3, 1)].map(|(id, rows)| (first + id, Some(rows), Some(0)));
+    assert_eq!(found, expected);
+    let second = 1_460_989_507 + 86_400;
+    assert_eq!(files[0].seconds, Some((second, second + 1)));
+    // Dropped, it leaves nothing that anybody sees.
+    let mut append = table.begin().unwrap();
+    append.write(rows(&[7])).await.unwrap();
+    drop(append);
+    assert_eq!(events(&lake).await.version(), 1);
+}
