@@ -27,6 +27,12 @@ pub enum LoadError {
     /// The lake refused or does not answer.
     #[error("load into the lake")]
     Lake(#[source] LakeError),
+    /// Keys that do not fit in memory cannot be put on the disk or read from it again.
+    #[error("keep the keys of loaded rows on the disk")]
+    Keys(#[source] std::io::Error),
+    /// Decoding was stopped, since the process ends.
+    #[error("decode segments while the process ends")]
+    Stopped,
     /// Columns could not be built: a defect.
     #[error("build the rows of a pass")]
     Rows(#[source] arrow::error::ArrowError),

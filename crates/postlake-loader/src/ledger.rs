@@ -7,10 +7,10 @@ use arrow::array::{
 };
 use chrono::{DateTime, NaiveDate, Utc};
 use postlake_event::schema::Table;
-use postlake_raw::Envelope;
+use postlake_raw::{Envelope, ReadError, SegmentKey};
 
 use crate::error::LoadError;
-use crate::positions::number_of;
+use crate::positions::{Tables, number_of};
 use crate::settle::BatchPlace;
 
 /// What became of the items of one batch.
@@ -109,11 +109,15 @@ fn day_of(date: NaiveDate) -> i32 {
     i32::try_from(days).unwrap_or(0)
 }
 
-/// Quarantine rows for segments that could not be read: the whole object waits for a person.
+/// One quarantine row for each segment that could not be read and has none yet: the whole object
+/// waits for a person.
 pub(crate) fn damaged_rows(
-    schema: &arrow::datatypes::SchemaRef,
-    damaged: &[&(postlake_raw::SegmentKey, postlake_raw::ReadError)],
+    tables: &Tables,
+    damaged: &[(SegmentKey, ReadError)],
 ) -> Result<RecordBatch, LoadError> {
+    let damaged = damaged
+        .iter()
+        .filter(|(key, _)| !tables.holds(Table::Quarantine, key));
     let mut received_date = Date32Builder::new();
     let mut received_at = TimestampMicrosecondBuilder::new();
     let mut texts: [StringBuilder; 6] = Default::default();
@@ -151,7 +155,7 @@ pub(crate) fn damaged_rows(
         Arc::new(batch_index.finish()),
         nulls,
     ];
-    RecordBatch::try_new(Arc::clone(schema), columns).map_err(LoadError::Rows)
+    RecordBatch::try_new(Table::Quarantine.schema(), columns).map_err(LoadError::Rows)
 }
 
 /// An error and its causes on one line.

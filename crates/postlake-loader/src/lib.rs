@@ -23,6 +23,7 @@
 )]
 
 mod backlog;
+mod batch_ids;
 pub mod deliver;
 mod discover;
 mod error;
@@ -35,4 +36,5 @@ mod settle;
 pub use backlog::Backlog;
 pub use deliver::{Delivered, Reached, deliver_pending};
 pub use error::LoadError;
+pub use index::KeyLimits;
 pub use pass::{Loader, PassLimits, PassReport};

@@ -6,47 +6,59 @@
 //! loaded. A segment counts as loaded when `batches` says so. If a pass is cut off before that, the
 //! next one finds tables that are ahead of `batches`: it decodes these segments again, takes the rows
 //! that stand there for what they are, and writes what is missing.
+//!
+//! A pass goes chunk by chunk, so that its size is not a question of memory: while the rows of one
+//! chunk are settled and go into the data files, the next one is read and decoded (`ahead`). Nothing
+//! is visible before the commits at the end.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod ahead;
+mod files;
+
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use arrow::array::{AsArray, RecordBatch};
-use futures::TryStreamExt as _;
-use postlake_event::decode::{BatchInput, Counts, Decoded, Decoder};
+use chrono::{DateTime, TimeDelta, Utc};
+use postlake_event::decode::Counts;
 use postlake_event::schema::Table;
 use postlake_lake::{Lake, LakeError};
+use postlake_raw::RawStore;
 use postlake_raw::clock::Clock;
-use postlake_raw::segment::SegmentError;
-use postlake_raw::{Batch, RawStore, ReadError, SegmentKey, StreamName};
 
 use crate::backlog::{self, Backlog};
+use crate::batch_ids::BatchIds;
 use crate::discover::Discovery;
 use crate::error::LoadError;
-use crate::index::{DEFAULT_KEY_LIMIT, KeyIndex};
-use crate::ledger::{Account, Ledger};
-use crate::positions::{Tables, number_of};
-use crate::settle::{BatchPlace, settle, unheld};
+use crate::index::{KeyIndex, KeyLimits};
+use crate::ledger::{Account, Ledger, damaged_rows};
+use crate::positions::Tables;
+use crate::settle::{Settled, settle, unheld};
+use ahead::{Ahead, Chunk, Source, tell_blocked};
+use files::Files;
 
-/// How much one pass takes on.
+/// How much one pass takes on: how large its files become and how late its rows are seen.
 #[derive(Clone, Copy, Debug)]
 pub struct PassLimits {
     /// Segments at most.
     pub segments: usize,
-    /// A pass stops reading further segments once it holds this many bytes of bodies.
+    /// A pass stops reading further segments once it has had this many bytes of bodies.
     pub body_bytes: usize,
-    /// A pass stops reading further segments once it holds this many rows.
+    /// A pass stops reading further segments once it has this many rows.
     pub rows: usize,
-    /// Keys held in memory at most.
-    pub keys: usize,
+    /// A pass stops reading further segments after this time.
+    pub age: Duration,
+    /// Keys that are kept for each table.
+    pub keys: KeyLimits,
 }
 
 impl Default for PassLimits {
     fn default() -> PassLimits {
         PassLimits {
-            segments: 512,
-            body_bytes: 64 << 20,
-            rows: 100_000,
-            keys: DEFAULT_KEY_LIMIT,
+            segments: 1024,
+            body_bytes: 512 << 20,
+            rows: 250_000,
+            age: Duration::from_secs(3),
+            keys: KeyLimits::default(),
         }
     }
 }
@@ -84,8 +96,15 @@ pub struct Loader {
     lake: Lake,
     clock: Arc<dyn Clock>,
     limits: PassLimits,
+    /// Where keys lie that do not fit in memory: files without names, gone with the process.
+    key_folder: PathBuf,
+    /// When the disk refused keys.
+    keys_refused_at: Option<DateTime<Utc>>,
     open: Option<Open>,
 }
+
+/// How long keys are kept in memory alone after the disk has refused them.
+const WITHOUT_DISK: TimeDelta = TimeDelta::minutes(10);
 
 /// What is kept from pass to pass; dropped on any error and read again from the lake.
 #[derive(Debug)]
@@ -100,11 +119,14 @@ struct Open {
 impl Loader {
     /// A loader that has not touched anything yet.
     pub fn new(raw: RawStore, lake: Lake, clock: Arc<dyn Clock>, limits: PassLimits) -> Loader {
+        let directory = lake.url().directory();
         Loader {
             raw,
+            key_folder: directory.map_or_else(std::env::temp_dir, PathBuf::from),
             lake,
             clock,
             limits,
+            keys_refused_at: None,
             open: None,
         }
     }
@@ -115,6 +137,7 @@ impl Loader {
     /// # Errors
     /// On `Err` nothing is lost and nothing doubled; the next pass starts over from the lake.
     pub async fn pass(&mut self) -> Result<PassReport, LoadError> {
+        self.try_disk_again();
         let mut open = match self.open.take() {
             Some(open) => open,
             None => {
@@ -123,7 +146,15 @@ impl Loader {
                 self.open_lake().await.map_err(LoadError::Lake)?
             }
         };
-        let report = self.run(&mut open).await?;
+        let report = match self.run(&mut open).await {
+            Ok(report) => report,
+            Err(error) => {
+                if matches!(error, LoadError::Keys(_)) {
+                    self.keys_refused_at = Some(self.clock.now());
+                }
+                return Err(error);
+            }
+        };
         // Only after success: whatever an error left half done is read again from the lake.
         self.open = Some(open);
         Ok(report)
@@ -158,13 +189,30 @@ impl Loader {
         for table in Table::ALL {
             tables.extend(self.lake.table(table).await?);
         }
+        let mut keys = self.limits.keys;
+        if self.keys_refused_at.is_some() {
+            keys.disk_bytes = 0;
+        }
+        let folder = &self.key_folder;
         Ok(Open {
             tables: Tables::new(tables),
             discovery: Discovery::default(),
-            events: KeyIndex::new(Table::Events, self.limits.keys),
-            alerts: KeyIndex::new(Table::Alerts, self.limits.keys),
+            events: KeyIndex::new(Table::Events, keys, folder),
+            alerts: KeyIndex::new(Table::Alerts, keys, folder),
             batch_ids: BatchIds::default(),
         })
+    }
+
+    /// Starts over with the disk when it has had time to recover.
+    fn try_disk_again(&mut self) {
+        let now = self.clock.now();
+        if self
+            .keys_refused_at
+            .is_some_and(|at| (now - at).abs() > WITHOUT_DISK)
+        {
+            self.keys_refused_at = None;
+            self.open = None;
+        }
     }
 
     async fn run(&self, open: &mut Open) -> Result<PassReport, LoadError> {
@@ -173,317 +221,126 @@ impl Loader {
             .discovery
             .new_segments(&self.raw, &mut open.tables, now, self.limits.segments)
             .await?;
-        let mut more = found.segments.len() >= self.limits.segments;
         for fault in &found.blocked {
             tell_blocked(fault);
         }
-        let mut work = Work::default();
-        for key in &found.segments {
-            if work.is_full(&self.limits) {
-                more = true;
-                break;
-            }
-            work.take(&self.raw, key).await?;
-        }
-        let blocked = work.blocked.len() + found.blocked.len();
-        let mut report = PassReport::default();
-        if work.segments > 0 {
-            report = self.commit(open, work).await?;
-            report.more = more;
-        }
-        report.blocked_streams = blocked as u64;
-        Ok(report)
-    }
-
-    async fn commit(&self, open: &mut Open, mut work: Work) -> Result<PassReport, LoadError> {
-        let decoded = work.decoder.finish().map_err(LoadError::Rows)?;
-        let places = &work.places;
-        let events = settle(
-            &mut open.events,
-            &open.tables,
-            Table::Events,
-            &decoded.events,
-            &decoded.event_identities,
-            places,
-        )
-        .await?;
-        let alerts = settle(
-            &mut open.alerts,
-            &open.tables,
-            Table::Alerts,
-            &decoded.alerts,
-            &decoded.alert_identities,
-            places,
-        )
-        .await?;
-        let quarantine = unheld(
-            &open.tables,
-            &decoded.quarantine,
-            &decoded.quarantine_batches,
-            places,
-        )?;
-        let accounts: Vec<Account> = decoded
-            .counts
-            .iter()
-            .enumerate()
-            .map(|(batch, counts)| account(counts, batch, &events, &alerts))
-            .collect();
-        let ledger = self.ledger(open, &work, &accounts).await?;
-        let report = report(&work, &accounts);
-        let parts = Parts {
-            events: events.rows,
-            alerts: alerts.rows,
-            quarantine,
-            damaged: work.damaged_rows(&open.tables, &decoded)?,
-            ledger,
+        let more = found.segments.len() >= self.limits.segments;
+        let mut report = PassReport {
+            blocked_streams: found.blocked.len() as u64,
+            ..PassReport::default()
         };
-        parts.append(&mut open.tables, &work.positions).await?;
+        if found.segments.is_empty() {
+            return Ok(report);
+        }
+        open.events.begin_pass()?;
+        open.alerts.begin_pass()?;
+        open.batch_ids.prepare(&open.tables).await?;
+        let source = Source::new(self.raw.clone(), found.segments, self.limits);
+        let (source, files) = self.load(open, source, &mut report).await?;
+        if report.segments > 0 {
+            files.commit(&mut open.tables, Table::Batches).await?;
+        }
+        report.more = report.segments > 0 && (more || source.is_cut());
+        report.blocked_streams += source.blocked_streams() as u64;
         Ok(report)
     }
 
-    async fn ledger(
+    /// Chunk after chunk into the files.
+    async fn load(
         &self,
         open: &mut Open,
-        work: &Work,
-        accounts: &[Account],
-    ) -> Result<RecordBatch, LoadError> {
-        let loaded_at = self.clock.now();
-        open.batch_ids.prepare(&open.tables).await?;
+        source: Source,
+        report: &mut PassReport,
+    ) -> Result<(Source, Files), LoadError> {
+        let mut files = Files::default();
         let mut ledger = Ledger::default();
-        for ((batch, place), account) in work.batches.iter().zip(&work.places).zip(accounts) {
-            let reused = open.batch_ids.is_reused(batch);
+        let mut ahead = Ahead::start(source);
+        let source = loop {
+            let (source, chunk) = ahead.chunk().await?;
+            let Some(chunk) = chunk else {
+                break source;
+            };
+            ahead = Ahead::start(source);
+            self.take(open, &mut files, &mut ledger, chunk, report)
+                .await?;
+        };
+        let rows = ledger.finish()?;
+        files.write(&open.tables, Table::Batches, rows).await?;
+        Ok((source, files))
+    }
+
+    async fn take(
+        &self,
+        open: &mut Open,
+        files: &mut Files,
+        ledger: &mut Ledger,
+        chunk: Chunk,
+        report: &mut PassReport,
+    ) -> Result<(), LoadError> {
+        let Chunk {
+            decoded, places, ..
+        } = &chunk;
+        let tables = &open.tables;
+        let identities = &decoded.event_identities;
+        let events = &mut open.events;
+        let events = settle(events, tables, &decoded.events, identities, places).await?;
+        let identities = &decoded.alert_identities;
+        let alerts = &mut open.alerts;
+        let alerts = settle(alerts, tables, &decoded.alerts, identities, places).await?;
+        let batches = &decoded.quarantine_batches;
+        let quarantine = unheld(tables, &decoded.quarantine, batches, places)?;
+        let damaged = damaged_rows(tables, &chunk.damaged)?;
+        let accounts = accounts(&decoded.counts, &events, &alerts);
+        report.add(&chunk, &accounts);
+        let loaded_at = self.clock.now();
+        for ((envelope, place), account) in chunk.envelopes.iter().zip(places).zip(&accounts) {
+            let reused = open.batch_ids.is_reused(envelope);
             let flag = reused.then_some(BATCH_ID_REUSED);
-            ledger.push(&batch.envelope, place, account, loaded_at, flag);
+            ledger.push(envelope, place, account, loaded_at, flag);
         }
-        ledger.finish()
+        files.reach(&chunk.reached);
+        let rows = [
+            (Table::Events, events.rows),
+            (Table::Alerts, alerts.rows),
+            (Table::Quarantine, damaged),
+            (Table::Quarantine, quarantine),
+        ];
+        // The decoded rows are of no further use, and there may be many.
+        drop(chunk);
+        for (table, rows) in rows {
+            files.write(tables, table, rows).await?;
+        }
+        Ok(())
     }
 }
 
 /// Flag of a batch that came under an id that stood for other bytes before.
 const BATCH_ID_REUSED: &str = "batch_id_reused";
 
-/// What goes into each table.
-struct Parts {
-    events: RecordBatch,
-    alerts: RecordBatch,
-    quarantine: RecordBatch,
-    damaged: Option<RecordBatch>,
-    ledger: RecordBatch,
-}
-
-impl Parts {
-    async fn append(
-        self,
-        tables: &mut Tables,
-        positions: &BTreeMap<StreamName, i64>,
-    ) -> Result<(), LoadError> {
-        let quarantine: Vec<_> = self.damaged.into_iter().chain([self.quarantine]).collect();
-        let order = [
-            (Table::Events, vec![self.events], true),
-            (Table::Alerts, vec![self.alerts], false),
-            (Table::Quarantine, quarantine, false),
-            (Table::Batches, vec![self.ledger], true),
-        ];
-        for (table, rows, always) in order {
-            if always || rows.iter().any(|rows| rows.num_rows() > 0) {
-                tables
-                    .append(table, rows, positions)
-                    .await
-                    .map_err(LoadError::Lake)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// What a pass has read and decoded.
-#[derive(Debug, Default)]
-struct Work {
-    decoder: Decoder,
-    batches: Vec<Batch>,
-    places: Vec<BatchPlace>,
-    positions: BTreeMap<StreamName, i64>,
-    damaged: Vec<(SegmentKey, ReadError)>,
-    /// Streams whose next segment cannot be had: nothing behind it may be taken either.
-    blocked: HashSet<StreamName>,
-    segments: u64,
-    body_bytes: usize,
-}
-
-impl Work {
-    fn is_full(&self, limits: &PassLimits) -> bool {
-        self.body_bytes >= limits.body_bytes || self.decoder.rows() >= limits.rows
-    }
-
-    async fn take(&mut self, raw: &RawStore, key: &SegmentKey) -> Result<(), LoadError> {
-        if self.blocked.contains(&key.stream()) {
-            return Ok(());
-        }
-        match raw.read(key).await {
-            Ok(segment) => {
-                for (index, batch) in segment.batches.into_iter().enumerate() {
-                    self.decode(key, index, batch);
-                }
-            }
-            Err(ReadError::Damaged {
-                key,
-                source: source @ SegmentError::UnknownFormat { .. },
-            }) => {
-                // Not damaged but newer than this release: passing over it would lose it.
-                return Err(LoadError::Newer { key, source });
-            }
-            Err(error @ ReadError::Damaged { .. }) => {
-                tracing::error!(segment.key = %key.path(), "a raw segment is damaged and was quarantined");
-                self.damaged.push((*key, error));
-            }
-            Err(error @ ReadError::Cancelled { .. }) => return Err(LoadError::Read(error)),
-            Err(error) => {
-                tell_blocked(&error);
-                self.blocked.insert(key.stream());
-                return Ok(());
-            }
-        }
-        self.positions.insert(key.stream(), number_of(key));
-        self.segments += 1;
-        Ok(())
-    }
-
-    fn decode(&mut self, key: &SegmentKey, index: usize, mut batch: Batch) {
-        let stream = key.stream().to_string();
-        let batch_index = i64::try_from(index).unwrap_or(i64::MAX);
-        let encoding = batch.envelope.headers.iter();
-        let encoding = encoding
-            .filter(|(name, _)| name.eq_ignore_ascii_case("content-encoding"))
-            .map(|(_, value)| value.as_str())
-            .next();
-        self.decoder.decode(&BatchInput {
-            source: batch.envelope.source.as_str(),
-            received_at: batch.envelope.received_at,
-            batch_id: batch.envelope.batch_id.as_deref(),
-            content_encoding: encoding,
-            body: &batch.body,
-            stream: &stream,
-            segment: number_of(key),
-            batch_index,
-        });
-        self.body_bytes += batch.body.len();
-        // The rows hold what was decoded; the ledger needs the envelope alone.
-        batch.body.clear();
-        self.batches.push(batch);
-        self.places.push(BatchPlace {
-            segment: *key,
-            batch_index,
-        });
-    }
-
-    /// One quarantine row for each damaged segment that has none yet.
-    fn damaged_rows(
-        &self,
-        tables: &Tables,
-        decoded: &Decoded,
-    ) -> Result<Option<RecordBatch>, LoadError> {
-        let new: Vec<_> = self
-            .damaged
-            .iter()
-            .filter(|(key, _)| !tables.holds(Table::Quarantine, key))
-            .collect();
-        if new.is_empty() {
-            return Ok(None);
-        }
-        crate::ledger::damaged_rows(&decoded.quarantine.schema(), &new).map(Some)
-    }
-}
-
-fn tell_blocked(fault: &dyn std::error::Error) {
-    tracing::error!(
-        "a stream is passed over for now: {}",
-        crate::ledger::chain(fault)
-    );
-}
-
-fn account(
-    counts: &Counts,
-    batch: usize,
-    events: &crate::settle::Settled,
-    alerts: &crate::settle::Settled,
-) -> Account {
-    let at = |counts: &[u64]| counts.get(batch).copied().unwrap_or(0);
-    Account {
+/// The account of each batch of a chunk.
+fn accounts(counts: &[Counts], events: &Settled, alerts: &Settled) -> Vec<Account> {
+    let at = |counts: &[u64], batch: usize| counts.get(batch).copied().unwrap_or(0);
+    let account = |(batch, counts): (usize, &Counts)| Account {
         items: counts.items,
-        events: at(&events.kept),
-        alerts: at(&alerts.kept),
-        duplicates: at(&events.duplicates) + at(&alerts.duplicates),
+        events: at(&events.kept, batch),
+        alerts: at(&alerts.kept, batch),
+        duplicates: at(&events.duplicates, batch) + at(&alerts.duplicates, batch),
         rejects: counts.rejects,
-    }
+    };
+    counts.iter().enumerate().map(account).collect()
 }
 
-fn report(work: &Work, accounts: &[Account]) -> PassReport {
-    let sum = |field: fn(&Account) -> u64| accounts.iter().map(field).sum();
-    PassReport {
-        segments: work.segments,
-        damaged_segments: work.damaged.len() as u64,
-        blocked_streams: 0,
-        batches: work.batches.len() as u64,
-        items: sum(|account| account.items),
-        events: sum(|account| account.events),
-        alerts: sum(|account| account.alerts),
-        duplicates: sum(|account| account.duplicates),
-        rejects: sum(|account| account.rejects),
-        more: false,
-    }
-}
-
-/// Ids of the batches of the last days with a hash of their bodies, to flag an id that comes with
-/// other bytes. The sender gives up after 8 hours, so two days are plenty.
-#[derive(Debug, Default)]
-struct BatchIds {
-    seen: Option<HashMap<String, String>>,
-}
-
-/// Ids that are held at most; beyond that the memory starts anew.
-const BATCH_ID_LIMIT: usize = 500_000;
-
-impl BatchIds {
-    async fn prepare(&mut self, tables: &Tables) -> Result<(), LoadError> {
-        if self
-            .seen
-            .as_ref()
-            .is_some_and(|seen| seen.len() < BATCH_ID_LIMIT)
-        {
-            return Ok(());
-        }
-        let mut seen = HashMap::new();
-        if let Some(lake) = tables.get(Table::Batches) {
-            let sql = "SELECT arrow_cast(batch_id, 'Utf8'), arrow_cast(sha256, 'Utf8') FROM batches \
-                       WHERE batch_id IS NOT NULL \
-                       AND received_date >= (SELECT max(received_date) FROM batches) - INTERVAL '1 day' \
-                       LIMIT 250000";
-            let mut rows = lake.select(sql).await.map_err(LoadError::Lake)?;
-            while let Some(batch) = rows.try_next().await.map_err(LoadError::Lake)? {
-                let ids = batch.column(0).as_string::<i32>().iter().flatten();
-                let hashes = batch.column(1).as_string::<i32>().iter().flatten();
-                seen.extend(
-                    ids.zip(hashes)
-                        .map(|(id, hash)| (id.to_owned(), hash.to_owned())),
-                );
-            }
-        }
-        self.seen = Some(seen);
-        Ok(())
-    }
-
-    /// True if the batch's id stood for other bytes before; remembers it either way.
-    fn is_reused(&mut self, batch: &Batch) -> bool {
-        let (Some(seen), Some(id)) = (&mut self.seen, &batch.envelope.batch_id) else {
-            return false;
-        };
-        let hash = hex::encode(batch.envelope.sha256);
-        match seen.get(id) {
-            Some(known) => *known != hash,
-            None => {
-                seen.insert(id.clone(), hash);
-                false
-            }
+impl PassReport {
+    fn add(&mut self, chunk: &Chunk, accounts: &[Account]) {
+        self.segments += chunk.segments;
+        self.damaged_segments += chunk.damaged.len() as u64;
+        self.batches += accounts.len() as u64;
+        for account in accounts {
+            self.items += account.items;
+            self.events += account.events;
+            self.alerts += account.alerts;
+            self.duplicates += account.duplicates;
+            self.rejects += account.rejects;
         }
     }
 }

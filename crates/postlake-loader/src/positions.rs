@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use postlake_event::schema::Table;
-use postlake_lake::{LakeError, LakeTable};
+use postlake_lake::{Append, LakeError, LakeTable};
 use postlake_raw::{SegmentKey, StreamName};
 
 /// The four tables, open, with the positions that were asked for so far.
@@ -55,14 +55,14 @@ impl Tables {
         number_of(key) <= self.known(table, &key.stream())
     }
 
-    /// Appends to a table and moves its positions: forward, never back. A pass that is cut by its
-    /// limits may reach less far than one before it that was broken off.
-    pub(crate) async fn append(
+    /// Commits what was written for a table and moves its positions: forward, never back. A pass that
+    /// is cut by its limits may reach less far than one before it that was broken off.
+    pub(crate) async fn commit(
         &mut self,
-        table: Table,
-        rows: Vec<arrow::array::RecordBatch>,
+        append: Append,
         reached: &BTreeMap<StreamName, i64>,
     ) -> Result<(), LakeError> {
+        let table = append.table();
         let mut positions = BTreeMap::new();
         for (stream, number) in reached {
             let held = self.position(table, stream).await?;
@@ -75,7 +75,7 @@ impl Tables {
             .iter()
             .map(|(stream, number)| (stream.to_string(), *number))
             .collect();
-        open.append(rows, &by_name).await?;
+        open.commit(append, &by_name).await?;
         for (stream, number) in positions {
             self.known.insert((table, stream), number);
         }

@@ -1,7 +1,7 @@
 //! Which decoded rows go into the lake, which are duplicates, and which stand there already because
 //! an earlier pass was cut off between two tables.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
@@ -10,13 +10,13 @@ use futures::TryStreamExt as _;
 use postlake_event::decode::Identity;
 use postlake_event::schema::Table;
 use postlake_lake::LakeTable;
-use postlake_raw::SegmentKey;
+use postlake_raw::{SegmentKey, StreamName};
 
 use crate::error::LoadError;
 use crate::index::KeyIndex;
 use crate::positions::{Tables, number_of};
 
-/// Where a batch of the pass lies.
+/// Where a batch lies.
 #[derive(Clone, Debug)]
 pub(crate) struct BatchPlace {
     pub(crate) segment: SegmentKey,
@@ -28,25 +28,25 @@ pub(crate) struct BatchPlace {
 pub(crate) struct Settled {
     /// Rows to append.
     pub(crate) rows: RecordBatch,
-    /// For each batch of the pass, rows of it that the lake holds after this pass.
+    /// For each batch of the chunk, rows of it that the lake holds after the pass.
     pub(crate) kept: Vec<u64>,
-    /// For each batch of the pass, rows of it that it does not, since their equals are there.
+    /// For each batch of the chunk, rows of it that it does not, since their equals are there.
     pub(crate) duplicates: Vec<u64>,
 }
 
-/// Sorts the rows of `events` or `alerts`. On `Ok` the index holds the keys of all kept rows.
+/// Sorts the rows of a chunk for the table of the index. On `Ok` the index holds the keys of all kept rows.
 pub(crate) async fn settle(
     index: &mut KeyIndex,
     tables: &Tables,
-    table: Table,
     rows: &RecordBatch,
     identities: &[Identity],
     places: &[BatchPlace],
 ) -> Result<Settled, LoadError> {
+    let table = index.table();
     let mut own = OwnRows::default();
     if let Some(lake) = tables.get(table) {
-        index.prepare(lake, identities).await?;
-        own = OwnRows::read(lake, tables, table, places).await?;
+        index.prepare(lake, rows, identities).await?;
+        own = OwnRows::read(lake, tables, identities, places).await?;
     }
     let mut settled = Settled {
         rows: rows.slice(0, 0),
@@ -60,7 +60,7 @@ pub(crate) async fn settle(
         let fresh = if held {
             own.contains(place, identity)
         } else {
-            index.insert(identity)
+            index.insert(identity)?
         };
         let count = if fresh {
             settled.kept.get_mut(identity.batch)
@@ -72,9 +72,16 @@ pub(crate) async fn settle(
         }
         append.push(fresh && !held);
     }
-    settled.rows =
-        filter_record_batch(rows, &BooleanArray::from(append)).map_err(LoadError::Rows)?;
+    settled.rows = those(rows, append)?;
     Ok(settled)
+}
+
+/// The rows that are wanted; not copied if all are.
+fn those(rows: &RecordBatch, wanted: Vec<bool>) -> Result<RecordBatch, LoadError> {
+    if wanted.iter().all(|wanted| *wanted) {
+        return Ok(rows.clone());
+    }
+    filter_record_batch(rows, &BooleanArray::from(wanted)).map_err(LoadError::Rows)
 }
 
 /// Rows of rejects that are not in `quarantine` yet.
@@ -84,70 +91,81 @@ pub(crate) fn unheld(
     batches: &[usize],
     places: &[BatchPlace],
 ) -> Result<RecordBatch, LoadError> {
-    let append: BooleanArray = batches
-        .iter()
-        .map(|batch| {
-            let place = places.get(*batch);
-            Some(!place.is_some_and(|place| tables.holds(Table::Quarantine, &place.segment)))
-        })
-        .collect();
-    filter_record_batch(rows, &append).map_err(LoadError::Rows)
+    let append = batches.iter().map(|batch| {
+        let place = places.get(*batch);
+        !place.is_some_and(|place| tables.holds(Table::Quarantine, &place.segment))
+    });
+    those(rows, append.collect())
 }
 
 /// Rows of the pass that stand in the table already, by where they came from.
 #[derive(Debug, Default)]
-struct OwnRows(HashSet<(String, i64, i64, i64)>);
+struct OwnRows(HashSet<(StreamName, i64, i64, i64)>);
+
+/// Days that one question asks for.
+const DAYS_IN_A_QUERY: usize = 200;
 
 impl OwnRows {
     /// Reads them for the segments that the table holds; none in the usual case, where every table
-    /// is at the same position and nothing is read.
+    /// is at the same position and nothing is read. They lie on the days that they have.
     async fn read(
         lake: &LakeTable,
         tables: &Tables,
-        table: Table,
+        identities: &[Identity],
         places: &[BatchPlace],
     ) -> Result<OwnRows, LoadError> {
-        let mut segments: Vec<_> = places
-            .iter()
-            .filter(|place| tables.holds(table, &place.segment))
-            .map(|place| {
-                (
-                    place.segment.stream().to_string(),
-                    number_of(&place.segment),
-                )
-            })
-            .collect();
-        segments.sort_unstable();
-        segments.dedup();
-        let mut own = OwnRows::default();
-        if segments.is_empty() {
-            return Ok(own);
+        let held = |batch: usize| {
+            let segment = places.get(batch)?.segment;
+            tables.holds(lake.table(), &segment).then_some(segment)
+        };
+        let (mut segments, mut days) = (BTreeSet::new(), BTreeSet::new());
+        for identity in identities {
+            if let Some(segment) = held(identity.batch) {
+                segments.insert((segment.stream(), number_of(&segment)));
+                days.insert(identity.day);
+            }
         }
-        for (stream, segment) in segments {
-            own.read_segment(lake, table, &stream, segment).await?;
+        let days: Vec<i32> = days.into_iter().collect();
+        let mut own = OwnRows::default();
+        for some_days in days.chunks(DAYS_IN_A_QUERY) {
+            own.read_days(lake, &segments, some_days).await?;
         }
         Ok(own)
     }
 
-    async fn read_segment(
+    async fn read_days(
         &mut self,
         lake: &LakeTable,
-        table: Table,
-        stream: &str,
-        segment: i64,
+        segments: &BTreeSet<(StreamName, i64)>,
+        days: &[i32],
     ) -> Result<(), LoadError> {
         // A stream's name holds letters, digits and a hyphen alone: its type cannot be built of others.
+        let streams: BTreeSet<_> = segments.iter().map(|(stream, _)| stream).collect();
+        let streams: Vec<_> = streams.iter().map(|stream| format!("'{stream}'")).collect();
+        let days: Vec<_> = days
+            .iter()
+            .map(|day| format!("arrow_cast({day}, 'Date32')"))
+            .collect();
         let sql = format!(
-            "SELECT batch_index, item_index FROM {} WHERE stream = '{stream}' AND segment = {segment}",
-            table.name()
+            "SELECT arrow_cast(stream, 'Utf8'), segment, batch_index, item_index FROM {} \
+             WHERE {} IN ({}) AND stream IN ({})",
+            lake.table().name(),
+            lake.table().partition_column(),
+            days.join(", "),
+            streams.join(", ")
         );
         let mut batches = lake.select(&sql).await.map_err(LoadError::Lake)?;
         while let Some(batch) = batches.try_next().await.map_err(LoadError::Lake)? {
-            let batch_index = batch.column(0).as_primitive::<Int64Type>();
-            let item_index = batch.column(1).as_primitive::<Int64Type>();
-            for (batch_index, item_index) in batch_index.values().iter().zip(item_index.values()) {
-                self.0
-                    .insert((stream.to_owned(), segment, *batch_index, *item_index));
+            let numbers = |column: usize| batch.column(column).as_primitive::<Int64Type>().values();
+            let places = numbers(1).iter().zip(numbers(2)).zip(numbers(3));
+            let streams = batch.column(0).as_string::<i32>().iter();
+            for (stream, ((segment, batch_index), item_index)) in streams.zip(places) {
+                let stream = stream.and_then(|stream| StreamName::parse(stream).ok());
+                if let Some(stream) =
+                    stream.filter(|stream| segments.contains(&(*stream, *segment)))
+                {
+                    self.0.insert((stream, *segment, *batch_index, *item_index));
+                }
             }
         }
         Ok(())
@@ -156,7 +174,7 @@ impl OwnRows {
     fn contains(&self, place: Option<&BatchPlace>, identity: &Identity) -> bool {
         place.is_some_and(|place| {
             self.0.contains(&(
-                place.segment.stream().to_string(),
+                place.segment.stream(),
                 number_of(&place.segment),
                 place.batch_index,
                 identity.item_index,

@@ -1,18 +1,20 @@
 //! Passes over a real lake in a temporary directory.
 
-use std::collections::BTreeMap;
-
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use bytes::Bytes;
 use chrono::{DateTime, TimeZone, Utc};
+use futures::TryStreamExt as _;
 use object_store::memory::InMemory;
 use postlake_lake::DataUrl;
 use postlake_raw::clock::ManualClock;
-use postlake_raw::{SegmentNumber, SourceKind, segment};
+use postlake_raw::{Batch, SegmentKey, SegmentNumber, SourceKind, StreamName, segment};
 use tempfile::TempDir;
 
 use super::*;
+
+mod crowd;
+mod plain_set;
 
 struct World {
     raw: RawStore,
@@ -20,7 +22,7 @@ struct World {
     clock: Arc<ManualClock>,
     stream: StreamName,
     next: u64,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 fn noon() -> DateTime<Utc> {
@@ -37,18 +39,17 @@ impl World {
             clock: Arc::new(ManualClock::new(noon())),
             stream: StreamName::from_parts(noon(), 7),
             next: 1,
-            _directory: directory,
+            directory,
         }
     }
 
     fn loader(&self) -> Loader {
+        self.loader_within(PassLimits::default())
+    }
+
+    fn loader_within(&self, limits: PassLimits) -> Loader {
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
-        Loader::new(
-            self.raw.clone(),
-            self.lake.clone(),
-            clock,
-            PassLimits::default(),
-        )
+        Loader::new(self.raw.clone(), self.lake.clone(), clock, limits)
     }
 
     fn key(&self, number: u64) -> SegmentKey {
@@ -207,42 +208,33 @@ async fn resends_change_no_row_across_passes_restarts_and_streams() {
     world.books_balance().await;
 }
 
-/// What a pass leaves behind that is cut off after its first tables: they are ahead of `batches`.
-async fn cut_off_after(world: &mut World, tables: &[Table], items: &[String]) {
-    let mut ahead = Loader::new(
-        world.raw.clone(),
-        world.lake.clone(),
-        Arc::clone(&world.clock) as Arc<dyn Clock>,
-        PassLimits::default(),
-    );
-    let mut open = ahead.open_lake().await.unwrap();
-    let key = world.land(&[&body(items), "broken", ALERT]).await;
-    let mut work = Work::default();
-    work.take(&ahead.raw, &key).await.unwrap();
-    let decoded = work.decoder.finish().unwrap();
-    for table in tables {
-        let rows = match table {
-            Table::Events => decoded.events.clone(),
-            Table::Alerts => decoded.alerts.clone(),
-            _ => decoded.quarantine.clone(),
-        };
-        let positions: BTreeMap<_, _> = work.positions.clone();
-        open.tables
-            .append(*table, vec![rows], &positions)
-            .await
-            .unwrap();
+/// A pass that is cut off after its commit to `last`: tables up to that are ahead of `batches`.
+async fn cut_off_after(world: &World, limits: PassLimits, last: Option<Table>) {
+    let loader = world.loader_within(limits);
+    let mut open = loader.open_lake().await.unwrap();
+    let discovery = &mut open.discovery;
+    let found = discovery
+        .new_segments(&world.raw, &mut open.tables, noon(), limits.segments)
+        .await
+        .unwrap();
+    let source = Source::new(world.raw.clone(), found.segments, limits);
+    let mut report = PassReport::default();
+    let (_, files) = loader.load(&mut open, source, &mut report).await.unwrap();
+    if let (Some(last), true) = (last, report.segments > 0) {
+        files.commit(&mut open.tables, last).await.unwrap();
     }
-    ahead.open = None;
 }
 
 #[tokio::test]
 async fn a_pass_cut_off_between_two_tables_is_completed_with_right_accounts() {
     let order = [Table::Events, Table::Alerts, Table::Quarantine];
-    for reached in 0..=order.len() {
+    for last in order.map(Some).into_iter().chain([None]) {
         let mut world = World::new();
         world.land(&[&body(&[event(9)])]).await;
         world.loader().pass().await.unwrap();
-        cut_off_after(&mut world, &order[..reached], &[event(1), event(2)]).await;
+        let items = body(&[event(1), event(9), event(2)]);
+        world.land(&[&items, "broken", ALERT]).await;
+        cut_off_after(&world, PassLimits::default(), last).await;
         let report = world.loader().pass().await.unwrap();
         let found = (
             report.events,
@@ -250,7 +242,7 @@ async fn a_pass_cut_off_between_two_tables_is_completed_with_right_accounts() {
             report.duplicates,
             report.rejects,
         );
-        assert_eq!(found, (2, 1, 0, 1), "cut off after {reached} tables");
+        assert_eq!(found, (2, 1, 1, 1), "cut off after {last:?}");
         assert_eq!(world.counts().await, [3, 1, 1, 4]);
         world.books_balance().await;
     }
@@ -312,8 +304,7 @@ async fn limits_cut_a_pass_and_say_so() {
         segments: 2,
         ..PassLimits::default()
     };
-    let clock = Arc::clone(&world.clock) as Arc<dyn Clock>;
-    let mut loader = Loader::new(world.raw.clone(), world.lake.clone(), clock, limits);
+    let mut loader = world.loader_within(limits);
     let mut segments = Vec::new();
     loop {
         let report = loader.pass().await.unwrap();
@@ -333,30 +324,46 @@ async fn positions_never_go_back_when_a_later_pass_reaches_less_far() {
     for id in 0..3 {
         world.land(&[&body(&[event(id)])]).await;
     }
-    let ahead = world.loader();
-    let mut open = ahead.open_lake().await.unwrap();
-    let mut work = Work::default();
-    for number in 1..=3 {
-        work.take(&ahead.raw, &world.key(number)).await.unwrap();
-    }
-    let decoded = work.decoder.finish().unwrap();
-    let rows = vec![decoded.events];
-    open.tables
-        .append(Table::Events, rows, &work.positions)
-        .await
-        .unwrap();
+    cut_off_after(&world, PassLimits::default(), Some(Table::Events)).await;
     let limits = PassLimits {
         segments: 1,
         ..PassLimits::default()
     };
-    let clock = Arc::clone(&world.clock) as Arc<dyn Clock>;
-    let mut loader = Loader::new(world.raw.clone(), world.lake.clone(), clock, limits);
+    let mut loader = world.loader_within(limits);
     for _ in 0..3 {
         let report = loader.pass().await.unwrap();
         assert_eq!((report.events, report.duplicates), (1, 0));
     }
     assert_eq!(world.counts().await, [3, 0, 0, 3]);
     world.books_balance().await;
+}
+
+#[tokio::test]
+async fn a_disk_that_refuses_keys_costs_one_pass() {
+    let mut world = World::new();
+    let limits = PassLimits {
+        keys: KeyLimits {
+            loose: 2,
+            ..KeyLimits::default()
+        },
+        ..PassLimits::default()
+    };
+    let mut loader = world.loader_within(limits);
+    loader.key_folder = world.directory.path().join("nothing");
+    let items: Vec<_> = (0..9).map(event).collect();
+    world.land(&[&body(&items)]).await;
+    assert_eq!(loader.pass().await.unwrap().events, 9);
+    world.land(&[&body(&items)]).await;
+    let error = loader.pass().await.unwrap_err();
+    assert!(matches!(error, LoadError::Keys(_)), "{error:?}");
+    assert_eq!(loader.pass().await.unwrap().duplicates, 9);
+    assert_eq!(world.counts().await, [9, 0, 0, 2]);
+    // After a while the disk is tried again.
+    world.clock.advance(WITHOUT_DISK + TimeDelta::minutes(1));
+    loader.key_folder = world.directory.path().to_owned();
+    world.land(&[&body(&items)]).await;
+    assert_eq!(loader.pass().await.unwrap().duplicates, 9);
+    assert!(loader.keys_refused_at.is_none());
 }
 
 #[tokio::test]
