@@ -45,7 +45,7 @@ pub(crate) fn lines(settings: &Settings, listeners: Listeners, loads: bool) -> V
     }
     lines.push(format!("  data       {}", settings.data));
     if loads {
-        let interval = settings.load_interval;
+        let interval = settings.load.interval;
         lines.push(format!("  loading    within {interval:?} of a batch"));
         for sink in &settings.sinks {
             lines.push(format!("  sink       {}", sink.name));

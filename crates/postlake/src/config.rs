@@ -8,6 +8,7 @@ mod auth;
 mod disk;
 mod effective;
 mod faults;
+mod load;
 mod networks;
 mod secret_source;
 mod sinks;
@@ -31,6 +32,7 @@ pub(crate) use auth::{AuthKeys, NamedSecret};
 pub(crate) use disk::DiskSettings;
 pub(crate) use effective::{Effective, effective, named_files};
 pub(crate) use faults::Faults;
+pub(crate) use load::LoadSettings;
 use networks::networks;
 pub(crate) use secret_source::SecretSource;
 pub(crate) use sinks::{DynamoDbTable, SinkKind, SinkSettings};
@@ -59,7 +61,16 @@ const KNOWN_KEYS: &[(&str, &[&str])] = &[
     ),
     ("read", &["listen", "tls"]),
     ("admin", &["listen"]),
-    ("load", &["interval"]),
+    (
+        "load",
+        &[
+            "interval",
+            "commit_age",
+            "commit_rows",
+            "key_memory_bytes",
+            "key_disk_bytes",
+        ],
+    ),
 ];
 
 /// What the code uses.
@@ -80,7 +91,7 @@ pub(crate) struct Settings {
     pub(crate) read_listen: SocketAddr,
     pub(crate) read_tls: Option<CertificateFiles>,
     pub(crate) admin_listen: SocketAddr,
-    pub(crate) load_interval: Duration,
+    pub(crate) load: LoadSettings,
     pub(crate) sinks: Vec<SinkSettings>,
 }
 
@@ -212,7 +223,7 @@ fn checked(figment: &Figment, flags: &Flags, faults: &mut Faults) -> Option<Sett
     let disk = disk(figment, faults);
     let ingest_tls = tls::ingest(figment, (folder(flags), data.as_ref()), faults);
     let read_tls = tls::read(figment, faults);
-    let load_interval = duration(figment, "load.interval", Duration::from_secs(2), faults);
+    let load = load::read(figment, faults);
     let sinks = sinks::sinks(figment, faults);
     let file = flags.file.as_deref();
     Some(Settings {
@@ -228,7 +239,7 @@ fn checked(figment: &Figment, flags: &Flags, faults: &mut Faults) -> Option<Sett
         read_tls: read_tls?,
         read_listen: flags.read_listen.or(read_listen)?,
         admin_listen: flags.admin_listen.or(admin_listen)?,
-        load_interval: load_interval?,
+        load: load?,
         sinks: sinks?,
     })
 }

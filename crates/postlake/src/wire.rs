@@ -9,7 +9,7 @@ use object_store::prefix::PrefixStore;
 use object_store::{BackoffConfig, ClientConfigKey, ObjectStore, RetryConfig};
 use postlake_event::sink::Sink;
 use postlake_lake::{DataUrl, Lake};
-use postlake_loader::{Loader, PassLimits};
+use postlake_loader::{KeyLimits, Loader, PassLimits};
 use postlake_raw::clock::{Clock, SystemClock};
 use postlake_raw::data_directory::{DataDirectory, Guarded};
 use postlake_raw::{DurableDirectory, RawStore};
@@ -184,17 +184,20 @@ pub(crate) fn lake(data: &DataUrl) -> Result<Lake, Failure> {
     Lake::open(data).map_err(|source| Failure::caused(Exit::Unavailable, "open the lake", source))
 }
 
-/// A loader from the raw store to the lake at `data`.
+/// A loader from the raw store to the lake of these settings.
 ///
 /// # Errors
 /// As [`raw_store`] and [`lake`].
-pub(crate) fn loader(data: &DataUrl) -> Result<Loader, Failure> {
-    Ok(Loader::new(
-        raw_store(data)?,
-        lake(data)?,
-        clock(),
-        PassLimits::default(),
-    ))
+pub(crate) fn loader(settings: &Settings) -> Result<Loader, Failure> {
+    let load = &settings.load;
+    let limits = PassLimits {
+        rows: load.commit_rows,
+        age: load.commit_age,
+        keys: KeyLimits::within(load.key_memory_bytes, load.key_disk_bytes),
+        ..PassLimits::default()
+    };
+    let (raw, lake) = (raw_store(&settings.data)?, lake(&settings.data)?);
+    Ok(Loader::new(raw, lake, clock(), limits))
 }
 
 /// The configured sinks.

@@ -16,7 +16,7 @@ const CONFLICTS: u32 = 20;
 
 pub(crate) async fn run(arguments: LoadArgs) -> Result<ExitCode, Failure> {
     let settings = Settings::read(&Flags::from(&arguments.data))?;
-    let mut loader = wire::loader(&settings.data)?;
+    let mut loader = wire::loader(&settings)?;
     let mut total = PassReport::default();
     let mut conflicts = 0;
     loop {

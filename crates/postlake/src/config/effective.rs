@@ -205,7 +205,27 @@ fn known(settings: &Settings, flags: &Flags) -> Vec<(&'static str, String, bool)
         ),
         (
             "load.interval",
-            format!("{:?}", settings.load_interval),
+            format!("{:?}", settings.load.interval),
+            false,
+        ),
+        (
+            "load.commit_age",
+            format!("{:?}", settings.load.commit_age),
+            false,
+        ),
+        (
+            "load.commit_rows",
+            settings.load.commit_rows.to_string(),
+            false,
+        ),
+        (
+            "load.key_memory_bytes",
+            settings.load.key_memory_bytes.to_string(),
+            false,
+        ),
+        (
+            "load.key_disk_bytes",
+            settings.load.key_disk_bytes.to_string(),
             false,
         ),
     ]

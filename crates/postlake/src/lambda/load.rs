@@ -113,7 +113,7 @@ impl Loading {
         let mut kept = self.loader.lock().await;
         let mut loader = match kept.take() {
             Some(loader) => loader,
-            None => wire::loader(&self.settings.data)?,
+            None => wire::loader(&self.settings)?,
         };
         let total = passes(&mut loader, until)
             .await

@@ -21,8 +21,10 @@ use crate::config::{DiskSettings, Settings};
 use crate::exit::{Exit, Failure, chain};
 use crate::wire;
 
-/// Without a hint the store is listed this often: another receiver may write to it.
+/// Without a hint the store is listed this often: another receiver may write to it. Listing S3 costs
+/// money.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
+const POLL_INTERVAL_DIRECTORY: Duration = Duration::from_secs(2);
 
 /// Waits between two failed passes, and before a loader that broke off starts over, doubling from
 /// the first to the second.
@@ -99,7 +101,8 @@ pub(crate) fn start(
     let first = Work::new(settings, &hint, &stop, &vitals)?;
     let failed = |source| Failure::caused(Exit::Failure, "start the loader", source);
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
+        // One reads and decodes ahead, the other writes.
+        .worker_threads(2)
         .thread_name("load")
         .enable_all()
         .build()
@@ -208,11 +211,11 @@ impl Work {
         vitals: &Arc<Vitals>,
     ) -> Result<Work, Failure> {
         Ok(Work {
-            loader: wire::loader(&settings.data)?,
+            loader: wire::loader(settings)?,
             lake: wire::lake(&settings.data)?,
             sinks: wire::sinks(settings)?,
             hint: Arc::clone(hint),
-            interval: settings.load_interval,
+            interval: settings.load.interval,
             disk: settings
                 .data
                 .directory()
@@ -284,9 +287,13 @@ impl Work {
 
     /// Until the next hint or poll, but not before the interval is over.
     async fn wait(&self, started: Instant) {
+        let poll = match self.disk {
+            Some(_) => POLL_INTERVAL_DIRECTORY,
+            None => POLL_INTERVAL,
+        };
         tokio::select! {
             () = self.hint.notified() => {}
-            () = tokio::time::sleep(POLL_INTERVAL) => {}
+            () = tokio::time::sleep(poll) => {}
             () = self.stop.given() => return,
         }
         tokio::select! {

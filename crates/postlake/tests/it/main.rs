@@ -23,6 +23,7 @@ mod disk;
 mod faulty_store;
 mod fixtures;
 mod functions;
+mod loaders;
 mod memory;
 mod open_lake;
 mod operating;
