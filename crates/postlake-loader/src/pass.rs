@@ -56,7 +56,7 @@ impl Default for PassLimits {
         PassLimits {
             segments: 1024,
             body_bytes: 512 << 20,
-            rows: 250_000,
+            rows: 100_000,
             age: Duration::from_secs(3),
             keys: KeyLimits::default(),
         }

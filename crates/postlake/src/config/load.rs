@@ -22,7 +22,7 @@ pub(crate) struct LoadSettings {
 
 const INTERVAL: Duration = Duration::from_secs(2);
 const COMMIT_AGE: Duration = Duration::from_secs(3);
-const COMMIT_ROWS: usize = 250_000;
+const COMMIT_ROWS: usize = 100_000;
 const KEY_MEMORY_BYTES: u64 = 64 << 20;
 const KEY_DISK_BYTES: u64 = 2 << 30;
 

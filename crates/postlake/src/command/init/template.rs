@@ -97,7 +97,7 @@ listen = \"127.0.0.1:8026\"
 # Time from one pass to the next, at least.
 interval = \"2s\"
 # A pass commits when it has so many rows, or when it is so old, whatever comes first.
-# commit_rows = 250000
+# commit_rows = 100000
 # commit_age = \"3s\"
 
 # Where rows go besides the lake. Without this there is one of type csv; `sinks = []` at the top means
