@@ -115,6 +115,7 @@ pub(crate) struct StoreDestination {
     sink: fn(Arc<dyn ObjectStore>) -> Box<dyn Sink>,
     /// What readers find in an object, by its name and its text.
     read: fn(&str, &str) -> Vec<String>,
+    rows: usize,
 }
 
 impl StoreDestination {
@@ -127,7 +128,13 @@ impl StoreDestination {
             store: FlakyStore::over(store),
             sink,
             read,
+            rows: 60,
         }
+    }
+
+    /// For a store whose calls take long.
+    pub(crate) fn with_few_rows(self) -> StoreDestination {
+        StoreDestination { rows: 20, ..self }
     }
 }
 
@@ -169,6 +176,10 @@ impl Destination for StoreDestination {
             .unwrap();
         let names = futures::stream::iter(names.into_iter().map(Ok)).boxed();
         let _: Vec<Path> = store.delete_stream(names).try_collect().await.unwrap();
+    }
+
+    fn rows(&self) -> usize {
+        self.rows
     }
 
     fn break_at(&self, calls: Option<(usize, Break)>) {
