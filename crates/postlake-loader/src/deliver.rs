@@ -3,8 +3,10 @@
 use postlake_event::schema::Table;
 use postlake_event::sink::{Checkpoint, Delivery, Sink};
 use postlake_lake::Lake;
+use tracing::Instrument as _;
 
 use crate::error::LoadError;
+use crate::trace;
 
 /// What a round of deliveries moved.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,6 +41,20 @@ pub struct Reached {
 /// # Errors
 /// When the lake cannot be read or the sink does not take a version.
 pub async fn deliver_pending(
+    lake: &Lake,
+    sink: &dyn Sink,
+    delivered: &mut Delivered,
+) -> Result<(), LoadError> {
+    let span = trace::deliver(sink.name());
+    let (rows, versions) = (delivered.rows, delivered.versions);
+    let ended = deliver_tables(lake, sink, delivered);
+    let ended = ended.instrument(span.clone()).await;
+    let moved = (delivered.rows - rows, delivered.versions - versions);
+    trace::delivered(&span, moved, ended.as_ref().err());
+    ended
+}
+
+async fn deliver_tables(
     lake: &Lake,
     sink: &dyn Sink,
     delivered: &mut Delivered,

@@ -32,6 +32,7 @@ mod ledger;
 pub mod pass;
 mod positions;
 mod settle;
+mod trace;
 
 pub use backlog::Backlog;
 pub use deliver::{Delivered, Reached, deliver_pending};

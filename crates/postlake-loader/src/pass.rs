@@ -24,6 +24,7 @@ use postlake_event::schema::Table;
 use postlake_lake::{Lake, LakeError};
 use postlake_raw::RawStore;
 use postlake_raw::clock::Clock;
+use tracing::Instrument as _;
 
 use crate::backlog::{self, Backlog};
 use crate::batch_ids::BatchIds;
@@ -33,6 +34,7 @@ use crate::index::{KeyIndex, KeyLimits};
 use crate::ledger::{Account, Ledger, damaged_rows};
 use crate::positions::Tables;
 use crate::settle::{Settled, settle, unheld};
+use crate::trace;
 use ahead::{Ahead, Chunk, Source, tell_blocked};
 use files::Files;
 
@@ -88,6 +90,22 @@ pub struct PassReport {
     pub more: bool,
 }
 
+impl PassReport {
+    /// What it counts, under the names that traces have for it.
+    fn counts(&self) -> [(&'static str, u64); 8] {
+        [
+            ("postlake.segments", self.segments),
+            ("postlake.batches", self.batches),
+            ("postlake.items", self.items),
+            ("postlake.events", self.events),
+            ("postlake.alerts", self.alerts),
+            ("postlake.duplicates", self.duplicates),
+            ("postlake.rejects", self.rejects),
+            ("postlake.blocked_streams", self.blocked_streams),
+        ]
+    }
+}
+
 /// Loads raw segments into a lake. One should be active for a lake; a second one does no harm, it
 /// is turned back by the lake's log.
 #[derive(Debug)]
@@ -137,6 +155,16 @@ impl Loader {
     /// # Errors
     /// On `Err` nothing is lost and nothing doubled; the next pass starts over from the lake.
     pub async fn pass(&mut self) -> Result<PassReport, LoadError> {
+        let span = trace::pass();
+        let report = self.pass_once().instrument(span.clone()).await;
+        match &report {
+            Ok(report) => trace::passed(&span, &report.counts()),
+            Err(error) => trace::failed(&span, error),
+        }
+        report
+    }
+
+    async fn pass_once(&mut self) -> Result<PassReport, LoadError> {
         self.try_disk_again();
         let mut open = match self.open.take() {
             Some(open) => open,

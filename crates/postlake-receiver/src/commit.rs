@@ -50,6 +50,7 @@ use std::time::Duration;
 use postlake_raw::clock::Clock;
 use postlake_raw::{LandCause, RawStore, SegmentKey};
 use tokio::time::{Instant, sleep};
+use tracing::field::Empty;
 use tracing::{Instrument as _, error, info, info_span};
 
 use crate::config::Config;
@@ -124,6 +125,16 @@ enum Failure {
     Unfit,
 }
 
+impl Failure {
+    fn name(self) -> &'static str {
+        match self {
+            Failure::Refused => "refused",
+            Failure::Spoilt => "outcome_unknown",
+            Failure::Unfit => "unfit",
+        }
+    }
+}
+
 /// What came of a group.
 enum Written {
     Landed(Group),
@@ -159,13 +170,21 @@ async fn write(
     let size = bytes.len() as u64;
     tally.measures.segment_bytes.add(size);
     let started = Instant::now();
-    let span =
-        info_span!("land", segment.key = %key, segment.bytes = size, batches = group.batches.len());
-    let landed = lander.land(&key, bytes, patience).instrument(span).await;
+    let put = info_span!(
+        "put",
+        postlake.segment.key = %key,
+        postlake.segment.bytes = size,
+        error.type = Empty,
+    );
+    let landing = lander.land(&key, bytes, patience);
+    let landed = landing.instrument(put.clone()).await;
     tally.measures.put.add_time(started.elapsed());
     match landed {
         Ok(()) => Written::Landed(group),
-        Err(mishap) => Written::Failed(mishap.failure, group, Some((mishap, size))),
+        Err(mishap) => {
+            put.record("error.type", mishap.cause.code());
+            Written::Failed(mishap.failure, group, Some((mishap, size)))
+        }
     }
 }
 
@@ -274,13 +293,14 @@ impl Committer {
     /// Encodes and lands a group. Returns the next one, if it is being encoded already; there is none
     /// after a failure.
     async fn commit(&mut self, encoding: Encoding) -> Option<Encoding> {
-        let (key, began) = (encoding.key, encoding.began);
+        let (key, began, span) = (encoding.key, encoding.began, encoding.span.clone());
         let written = write(
             encoding,
             Arc::clone(&self.lander),
             Arc::clone(&self.tally),
             self.patience(),
         );
+        let written = written.instrument(span.clone());
         let (written, ahead) = self.look_ahead(written).await;
         match written {
             Written::Landed(group) => {
@@ -292,6 +312,7 @@ impl Committer {
                 }
             }
             Written::Failed(failure, group, mishap) => {
+                span.record("error.type", failure.name());
                 if let Some(ahead) = ahead {
                     self.take_back(ahead).await;
                 }
@@ -354,6 +375,7 @@ impl Committer {
 
     /// Puts a group that was encoded ahead back in front of the queue.
     async fn take_back(&mut self, ahead: Encoding) {
+        ahead.span.record("otel.discard", true);
         if let Some((_, group)) = ahead.finish().await {
             self.lanes.put_back(group.into_waiting().collect());
         }

@@ -30,6 +30,7 @@ mod body;
 mod kept_headers;
 mod router;
 mod token_endpoint;
+mod trace;
 
 mod config;
 mod inflight;

@@ -15,7 +15,6 @@ use postlake_raw::{Batch, RawStore, SourceKind};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument as _, info_span};
 
 use crate::auth::Auth;
 use crate::body;
@@ -277,8 +276,7 @@ impl Receiver {
         accepted: impl Future<Output = Result<Receipt, Refusal>>,
     ) -> Result<Receipt, Refusal> {
         let started = Instant::now();
-        let span = info_span!("receive", source = source.as_str());
-        let accepted = accepted.instrument(span).await;
+        let accepted = accepted.await;
         let measures = &self.tally.measures;
         let times = match source {
             SourceKind::Event => &measures.event_answer,

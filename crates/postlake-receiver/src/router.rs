@@ -13,13 +13,19 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use futures::FutureExt as _;
 use postlake_raw::SourceKind;
-use tracing::error;
+use tracing::{Span, error};
 
 use crate::answer;
 use crate::auth::Denied;
 use crate::receiver::Receiver;
 use crate::refusal::Refusal;
-use crate::token_endpoint;
+use crate::{token_endpoint, trace};
+
+const EVENTS: &str = "/webhooks/events";
+const ALERTS: &str = "/webhooks/alerts";
+const TOKEN: &str = "/oauth/token";
+/// What the path with a secret in it is called.
+const SECRET_ALERTS: &str = "/webhooks/alerts/{secret}";
 
 /// The ingest endpoints and nothing else: `POST /webhooks/events`, `POST /webhooks/alerts`,
 /// `POST /webhooks/alerts/{secret}`, `POST /oauth/token` if there are clients, `GET /livez`,
@@ -29,12 +35,12 @@ use crate::token_endpoint;
 /// `axum::extract::ConnectInfo<SocketAddr>`. Without it all of them count as one.
 pub fn router(receiver: Arc<Receiver>) -> Router {
     let mut router = Router::new()
-        .route("/webhooks/events", post(events))
-        .route("/webhooks/alerts", post(alerts))
+        .route(EVENTS, post(events))
+        .route(ALERTS, post(alerts))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz));
     if receiver.auth().issues_tokens() {
-        router = router.route("/oauth/token", post(token));
+        router = router.route(TOKEN, post(token));
     }
     router
         .fallback(elsewhere)
@@ -43,16 +49,19 @@ pub fn router(receiver: Arc<Receiver>) -> Router {
 }
 
 async fn events(State(receiver): State<Arc<Receiver>>, request: Request) -> Response {
-    guarded(&receiver, SourceKind::Event, request).await
+    let span = trace::request(Some(EVENTS), &request);
+    trace::answered(span, guarded(&receiver, SourceKind::Event, request)).await
 }
 
 async fn alerts(State(receiver): State<Arc<Receiver>>, request: Request) -> Response {
-    guarded(&receiver, SourceKind::Alert, request).await
+    let span = trace::request(Some(ALERTS), &request);
+    trace::answered(span, guarded(&receiver, SourceKind::Alert, request)).await
 }
 
 async fn token(State(receiver): State<Arc<Receiver>>, request: Request) -> Response {
+    let span = trace::request(Some(TOKEN), &request);
     let (head, body) = request.into_parts();
-    token_endpoint::answer(receiver.auth(), &head, body).await
+    trace::answered(span, token_endpoint::answer(receiver.auth(), &head, body)).await
 }
 
 /// A path that has no route. An alert's secret path is no route of its own, so that a wrong secret is
@@ -60,9 +69,11 @@ async fn token(State(receiver): State<Arc<Receiver>>, request: Request) -> Respo
 async fn elsewhere(State(receiver): State<Arc<Receiver>>, request: Request) -> Response {
     let known = receiver.auth().opens_alerts(request.uri().path());
     if known && request.method() == Method::POST {
-        webhook(&receiver, SourceKind::Alert, request).await
+        let span = trace::request(Some(SECRET_ALERTS), &request);
+        trace::answered(span, webhook(&receiver, SourceKind::Alert, request)).await
     } else {
-        answer::not_found()
+        let span = trace::request(None, &request);
+        trace::answered(span, async { answer::not_found() }).await
     }
 }
 
@@ -73,13 +84,17 @@ async fn guarded(receiver: &Receiver, source: SourceKind, request: Request) -> R
         return webhook(receiver, source, Request::from_parts(head, body)).await;
     };
     receiver.auth().slow_down(&denied).await;
+    let note = |refusal: Refusal| {
+        Span::current().record("postlake.refusal", refusal.code());
+        receiver.count_refusal(refusal);
+    };
     match denied {
         Denied::Address => {
-            receiver.count_refusal(Refusal::AddressNotAllowed);
+            note(Refusal::AddressNotAllowed);
             answer::refused(Refusal::AddressNotAllowed)
         }
         Denied::Credentials { fault, .. } => {
-            receiver.count_refusal(Refusal::Unauthorized);
+            note(Refusal::Unauthorized);
             answer::unauthorized(receiver.auth().challenges(fault))
         }
     }
@@ -97,9 +112,18 @@ async fn webhook(receiver: &Receiver, source: SourceKind, request: Request) -> R
 
 async fn take(receiver: &Receiver, source: SourceKind, request: Request) -> Response {
     let (head, body) = request.into_parts();
-    match receiver.accept_stream(source, &head.headers, body).await {
-        Ok(_receipt) => answer::accepted_durable(),
-        Err(refusal) => answer::refused(refusal),
+    let accepted = receiver.accept_stream(source, &head.headers, body).await;
+    let span = Span::current();
+    span.record("postlake.source", source.as_str());
+    match accepted {
+        Ok(receipt) => {
+            span.record("http.request.body.size", receipt.body_bytes);
+            answer::accepted_durable()
+        }
+        Err(refusal) => {
+            span.record("postlake.refusal", refusal.code());
+            answer::refused(refusal)
+        }
     }
 }
 

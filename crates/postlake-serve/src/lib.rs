@@ -39,6 +39,7 @@ mod sql;
 mod state;
 mod subject;
 pub mod summary;
+mod trace;
 mod visible;
 
 pub use hosts::HostPolicy;

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::{Router, routing::get};
 use postlake_listen::{Limits, Listener, ServeError};
 use tokio_util::sync::CancellationToken;
 
 use crate::protect::protect;
 use crate::state::ServeState;
+use crate::trace::traced;
 use crate::{api, page};
 
 /// All routes of the read listener with their protection.
@@ -21,6 +22,7 @@ pub fn router(state: ServeState) -> Router {
         .fallback(api::no_such_path)
         .method_not_allowed_fallback(api::wrong_method)
         .layer(from_fn_with_state(hosts, protect))
+        .layer(from_fn(traced))
         .with_state(state)
 }
 

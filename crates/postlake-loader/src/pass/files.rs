@@ -6,9 +6,11 @@ use arrow::array::RecordBatch;
 use postlake_event::schema::Table;
 use postlake_lake::Append;
 use postlake_raw::StreamName;
+use tracing::Instrument as _;
 
 use crate::error::LoadError;
 use crate::positions::Tables;
+use crate::trace;
 
 /// What a pass has written so far; no log names it yet.
 #[derive(Debug, Default)]
@@ -50,10 +52,12 @@ impl Files {
         self.append(tables, Table::Batches)?;
         for table in Table::ALL.into_iter().filter(|table| *table <= last) {
             if let Some(append) = self.appends.remove(&table) {
-                tables
-                    .commit(append, &self.reached)
-                    .await
-                    .map_err(LoadError::Lake)?;
+                let span = trace::append(table, append.rows());
+                let commit = tables.commit(append, &self.reached);
+                let committed = commit.instrument(span.clone()).await;
+                committed
+                    .map_err(LoadError::Lake)
+                    .inspect_err(|error| trace::failed(&span, error))?;
             }
         }
         Ok(())

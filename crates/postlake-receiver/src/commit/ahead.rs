@@ -7,6 +7,8 @@ use postlake_raw::segment::{self, SegmentError};
 use postlake_raw::{Batch, SegmentKey};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use tracing::field::Empty;
+use tracing::{Span, info_span};
 
 use super::lanes::Group;
 
@@ -16,6 +18,8 @@ pub(super) struct Encoding {
     pub(super) key: SegmentKey,
     pub(super) batches: usize,
     pub(super) began: Instant,
+    /// Of the whole commit.
+    pub(super) span: Span,
     task: JoinHandle<(Encoded, Group)>,
 }
 
@@ -30,8 +34,19 @@ pub(super) enum Encoded {
 impl Encoding {
     /// Begins at once, on a thread for such work.
     pub(super) fn start(key: SegmentKey, group: Group) -> Self {
+        let span = info_span!(
+            parent: None,
+            "commit",
+            otel.joins = true,
+            otel.discard = Empty,
+            postlake.segment.key = %key,
+            postlake.batches = group.batches.len(),
+            postlake.body_bytes = group.body_bytes(),
+            error.type = Empty,
+        );
         Self {
             key,
+            span: group.joined(span),
             batches: group.batches.len(),
             began: Instant::now(),
             task: tokio::task::spawn_blocking(move || (encode(&key, &group.batches), group)),

@@ -8,6 +8,7 @@ use postlake_raw::{Batch, SourceKind};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
 
 use crate::inflight::Hold;
 use crate::receipt::Receipt;
@@ -32,6 +33,8 @@ struct Waiter {
     hold: Hold,
     reply: oneshot::Sender<Result<Receipt, Refusal>>,
     failed_landings: u32,
+    /// The request's.
+    span: Span,
 }
 
 impl Waiting {
@@ -50,6 +53,7 @@ impl Waiting {
                 hold,
                 reply,
                 failed_landings: 0,
+                span: Span::current(),
             },
         }
     }
@@ -116,6 +120,22 @@ impl Group {
     /// What its requests hold of the budget.
     pub(super) fn held_bytes(&self) -> u64 {
         self.waiters.iter().map(|waiter| waiter.hold.bytes()).sum()
+    }
+
+    /// Bytes of the bodies.
+    pub(super) fn body_bytes(&self) -> u64 {
+        let bytes = |batch: &Batch| batch.envelope.body_bytes;
+        self.batches.iter().map(bytes).sum()
+    }
+
+    /// A span of the work that all of its requests wait for.
+    pub(super) fn joined(&self, span: Span) -> Span {
+        if !span.is_disabled() {
+            for waiter in &self.waiters {
+                span.follows_from(&waiter.span);
+            }
+        }
+        span
     }
 
     pub(super) fn has_alerts(&self) -> bool {

@@ -14,6 +14,8 @@ use datafusion::prelude::SessionContext;
 use futures::StreamExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, timeout_at};
+use tracing::field::Empty;
+use tracing::{Instrument as _, info_span};
 
 use super::error::{SqlError, SqlErrorKind};
 use super::limits::SqlLimits;
@@ -110,6 +112,21 @@ impl SqlEngine {
     ///
     /// As [`SqlEngine::query`].
     pub async fn query_with(
+        &self,
+        sql: &str,
+        parameters: Vec<ScalarValue>,
+    ) -> Result<QueryAnswer, SqlError> {
+        let span = info_span!("query", postlake.rows = Empty, error.type = Empty);
+        let answer = self.answer(sql, parameters);
+        let answer = answer.instrument(span.clone()).await;
+        match &answer {
+            Ok(answer) => span.record("postlake.rows", answer.rows()),
+            Err(error) => span.record("error.type", error.kind().name()),
+        };
+        answer
+    }
+
+    async fn answer(
         &self,
         sql: &str,
         parameters: Vec<ScalarValue>,

@@ -14,7 +14,6 @@ use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument as _, info_span};
 
 use crate::admin::Vitals;
 use crate::config::{DiskSettings, Settings};
@@ -327,7 +326,7 @@ impl Work {
         self.unfinished = false;
         self.vitals.round_began();
         loop {
-            let report = self.loader.pass().instrument(info_span!("pass")).await?;
+            let report = self.loader.pass().await?;
             self.note(&report);
             // After the first pass already: whoever starts on a long backlog wants to know how long.
             self.measure_backlog(&report).await?;
@@ -380,9 +379,7 @@ impl Work {
 
     async fn deliver(&self, sink: &dyn Sink) -> Result<(), LoadError> {
         let mut delivered = Delivered::default();
-        let span = info_span!("deliver", sink.name = sink.name());
-        let delivery = deliver_pending(&self.lake, sink, &mut delivered);
-        let ended = delivery.instrument(span).await;
+        let ended = deliver_pending(&self.lake, sink, &mut delivered).await;
         self.vitals
             .delivered(sink.name(), &delivered, ended.is_err());
         ended

@@ -1,0 +1,65 @@
+//! The span of a request, for traces. Its fields hold nothing that a sender can choose: no path, since one
+//! may be a secret, no header, no address.
+
+use axum::extract::Request;
+use axum::http::{HeaderMap, Method};
+use axum::response::Response;
+use tracing::field::{Empty, display};
+use tracing::{Instrument as _, Span, info_span};
+
+/// The span of a request to `route`, if it is one that there is. Part of the trace that its header
+/// `traceparent` names, if it names one; whoever collects spans looks whether it is right.
+pub(crate) fn request(route: Option<&'static str>, request: &Request) -> Span {
+    let method = method(request.method());
+    info_span!(
+        "request",
+        otel.name = format!("{method} {}", route.unwrap_or_default()).trim_end(),
+        otel.kind = "server",
+        traceparent = traceparent(request.headers()),
+        http.request.method = method,
+        http.route = route,
+        http.request.body.size = Empty,
+        http.response.status_code = Empty,
+        postlake.source = Empty,
+        postlake.refusal = Empty,
+        error.type = Empty,
+    )
+}
+
+/// The answer, noted in its span.
+pub(crate) async fn answered(span: Span, answer: impl Future<Output = Response>) -> Response {
+    if span.is_disabled() {
+        return answer.await;
+    }
+    let noted = async {
+        let answer = answer.await;
+        let (status, span) = (answer.status(), Span::current());
+        span.record("http.response.status_code", status.as_u16());
+        if status.is_server_error() {
+            span.record("error.type", display(status.as_u16()));
+        }
+        answer
+    };
+    noted.instrument(span).await
+}
+
+/// A method by its name; what is none is sent by those who try what happens.
+fn method(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        Method::PATCH => "PATCH",
+        _ => "_OTHER",
+    }
+}
+
+/// The header, if there is one and only one.
+fn traceparent(headers: &HeaderMap) -> Option<&str> {
+    let mut all = headers.get_all("traceparent").iter();
+    let first = all.next()?.to_str().ok()?;
+    all.next().is_none().then_some(first)
+}
