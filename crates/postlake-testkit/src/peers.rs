@@ -47,7 +47,7 @@ pub fn postgres() -> Option<String> {
     variable("POSTLAKE_TEST_POSTGRES")
 }
 
-/// A Python with deltalake, duckdb, polars and pyarrow.
+/// A Python with deltalake, duckdb, opentelemetry-proto, polars and pyarrow.
 #[derive(Clone, Debug)]
 pub struct Python(PathBuf);
 

@@ -35,7 +35,7 @@ impl Drop for Place {
     }
 }
 
-/// A place for data of its own. Commands run in an empty directory, without any `POSTLAKE_*` variable.
+/// A place for data of its own. Commands run in an empty directory, without any `POSTLAKE_*` or `OTEL_*` variable.
 #[derive(Debug)]
 pub struct Place {
     program: PathBuf,
@@ -162,7 +162,8 @@ impl Place {
     /// A command of the program as it is given.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
-        let ours = std::env::vars().filter(|(name, _)| name.starts_with("POSTLAKE_"));
+        let steers = |name: &str| name.starts_with("POSTLAKE_") || name.starts_with("OTEL_");
+        let ours = std::env::vars().filter(|(name, _)| steers(name));
         for (name, _) in ours {
             command.env_remove(name);
         }
