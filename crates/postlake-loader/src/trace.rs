@@ -80,6 +80,7 @@ pub(crate) fn failed(span: &Span, error: &LoadError) {
         LoadError::Rows(_) => "rows",
         LoadError::OtherLake { .. } => "other_lake",
         LoadError::Sink { .. } => "sink",
+        LoadError::Stopped => "stopped",
     };
     span.record("error.type", word);
 }

@@ -83,6 +83,13 @@ pub(crate) enum Command {
     Man(ManArgs),
 }
 
+impl Command {
+    /// Whether it does what traces are about.
+    pub(crate) fn may_trace(&self) -> bool {
+        matches!(self, Command::Serve(_) | Command::Load(_))
+    }
+}
+
 /// Where the data lies.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct DataArgs {

@@ -13,6 +13,7 @@ mod networks;
 mod secret_source;
 mod sinks;
 mod tls;
+mod traces;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -37,6 +38,7 @@ use networks::networks;
 pub(crate) use secret_source::SecretSource;
 pub(crate) use sinks::{DynamoDbTable, SinkKind, SinkSettings};
 pub(crate) use tls::IngestTls;
+pub(crate) use traces::{BatchSettings, Protocol, Sampler, TraceSettings};
 
 const DEFAULT_FILE: &str = "postlake.toml";
 
@@ -93,6 +95,8 @@ pub(crate) struct Settings {
     pub(crate) admin_listen: SocketAddr,
     pub(crate) load: LoadSettings,
     pub(crate) sinks: Vec<SinkSettings>,
+    /// Where traces go, if they do.
+    pub(crate) traces: Option<TraceSettings>,
 }
 
 /// What flags say; they win over everything else.
@@ -106,6 +110,8 @@ pub(crate) struct Flags {
     pub(crate) open_to_everyone: bool,
     /// Read the secrets of the ingest listener too; only who takes webhooks needs them.
     pub(crate) secrets: bool,
+    /// Look at the variables of OpenTelemetry; who sends no traces cannot be stopped by them.
+    pub(crate) traces: bool,
 }
 
 impl From<&DataArgs> for Flags {
@@ -143,6 +149,11 @@ impl Settings {
             _ => Err(faults),
         })
     }
+}
+
+/// Where traces go, if they do and nothing is wrong with it: whoever reads the settings tells that.
+pub(crate) fn trace_settings() -> Option<TraceSettings> {
+    traces::from_environment().ok().flatten()
 }
 
 fn sources(flags: &Flags) -> Result<Figment, Failure> {
@@ -225,6 +236,7 @@ fn checked(figment: &Figment, flags: &Flags, faults: &mut Faults) -> Option<Sett
     let read_tls = tls::read(figment, faults);
     let load = load::read(figment, faults);
     let sinks = sinks::sinks(figment, faults);
+    let traces = flags.traces.then(|| traces(faults)).flatten();
     let file = flags.file.as_deref();
     Some(Settings {
         file: file.and_then(|file| std::path::absolute(file).ok()),
@@ -241,6 +253,16 @@ fn checked(figment: &Figment, flags: &Flags, faults: &mut Faults) -> Option<Sett
         admin_listen: flags.admin_listen.or(admin_listen)?,
         load: load?,
         sinks: sinks?,
+        traces,
+    })
+}
+
+fn traces(faults: &mut Faults) -> Option<TraceSettings> {
+    traces::from_environment().unwrap_or_else(|wrong| {
+        wrong
+            .iter()
+            .for_each(|(name, message)| faults.add(name, message));
+        None
     })
 }
 

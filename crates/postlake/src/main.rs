@@ -30,8 +30,10 @@ fn main() -> ExitCode {
         true => cli::Cli::parse_from(["postlake", "lambda"]),
         false => cli::Cli::parse(),
     };
-    let _until_the_end = telemetry::start(cli.verbose, cli.log_format, wire::clock());
-    let done = sockets.and_then(|sockets| command::run(cli.command, &sockets));
+    let traces = cli.command.may_trace().then(config::trace_settings);
+    let traces = traces.flatten();
+    let telemetry = telemetry::start(cli.verbose, cli.log_format, traces.as_ref(), wire::clock());
+    let done = telemetry.and_then(|_until_the_end| command::run(cli.command, &sockets?));
     match done {
         Ok(code) => code,
         Err(failure) => failure.report(),

@@ -3,28 +3,30 @@
 //! A line is one event: text for people or a JSON object. Control, invisible and direction-changing
 //! characters are shown as escapes in both, so that text from outside can neither forge a line nor
 //! drive a terminal. A fault that lasts is told a few times and then once a minute.
+//!
+//! Traces go to a collector of OpenTelemetry, if one is named.
 
 mod line;
 mod repeats;
-#[cfg(feature = "otel")]
 mod traces;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use postlake_raw::clock::Clock;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
-#[cfg(feature = "otel")]
-use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::cli::LogFormat;
+use crate::config::TraceSettings;
 use crate::exit::{Exit, Failure};
 use line::Line;
 use repeats::Repeats;
+pub(crate) use traces::{counts as span_counts, flush as flush_traces};
 
 /// Libraries that write values of rows and questions into their debug logs: `POSTLAKE_LOG=debug` does
 /// not reach them. The Delta ones also warn about every commit of somebody else; the loader says what
@@ -62,30 +64,31 @@ pub(crate) fn format_name() -> &'static str {
     }
 }
 
-/// The variables of OpenTelemetry that name a collector.
-const COLLECTORS: [&str; 2] = [
-    "OTEL_EXPORTER_OTLP_ENDPOINT",
-    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-];
-
-fn wants_traces() -> bool {
-    COLLECTORS
-        .iter()
-        .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
-}
+/// How long the end of the program waits for the collector of traces, unless it was flushed before.
+const LAST_TRACES: Duration = Duration::from_secs(1);
 
 /// What has to be kept until the end of the program: dropping it sends the last traces.
 #[must_use]
 #[derive(Debug)]
-pub(crate) struct Telemetry {
-    #[cfg(feature = "otel")]
-    _flush: Option<traces::Flush>,
+pub(crate) struct Telemetry {}
+
+impl Drop for Telemetry {
+    fn drop(&mut self) {
+        flush_traces(LAST_TRACES);
+    }
 }
 
 /// Starts logging. `POSTLAKE_LOG` sets the filter (`info`, `postlake_loader=debug`, ...); otherwise
-/// warnings are shown, and with `-v` what the parts do. Traces are sent if this build can and a
-/// collector is named.
-pub(crate) fn start(verbose: bool, format: LogFormat, clock: Arc<dyn Clock>) -> Telemetry {
+/// warnings are shown, and with `-v` what the parts do. With `traces` spans are sent.
+///
+/// # Errors
+/// When there is no thread to send from, or no HTTP client. Logging has started then.
+pub(crate) fn start(
+    verbose: bool,
+    format: LogFormat,
+    traces: Option<&TraceSettings>,
+    clock: Arc<dyn Clock>,
+) -> Result<Telemetry, Failure> {
     IS_JSON.store(format == LogFormat::Json, Relaxed);
     let usual = if verbose {
         "warn,postlake=debug,postlake_receiver=debug,postlake_loader=debug"
@@ -99,36 +102,29 @@ pub(crate) fn start(verbose: bool, format: LogFormat, clock: Arc<dyn Clock>) -> 
         .fold(asked, EnvFilter::add_directive);
     let coloured = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let log = Log {
-        clock,
+        clock: Arc::clone(&clock),
         format,
         coloured,
         repeats: Repeats::default(),
     };
     let registry = tracing_subscriber::registry().with(log.with_filter(filter));
-    let telemetry = with_traces(registry);
-    tell_panics();
-    telemetry
-}
-
-#[cfg(feature = "otel")]
-fn with_traces<S>(subscriber: S) -> Telemetry
-where
-    S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync + 'static,
-{
-    let (layer, flush) = traces::layer().unzip();
-    subscriber.with(layer).init();
-    Telemetry { _flush: flush }
-}
-
-#[cfg(not(feature = "otel"))]
-fn with_traces(subscriber: impl Subscriber + Send + Sync + 'static) -> Telemetry {
-    subscriber.init();
-    if wants_traces() {
-        tracing::warn!(
-            "traces are asked for, but this build lacks them: build with --features otel"
-        );
+    let traces = traces
+        .map(|traces| traces::start(traces, clock))
+        .transpose();
+    let (traces, failure) = match traces {
+        Ok(traces) => (traces, None),
+        Err(failure) => (None, Some(failure)),
+    };
+    // Without traces nothing is added: an absent layer would have a say in what is logged.
+    match traces {
+        Some(traces) => registry.with(traces).init(),
+        None => registry.init(),
     }
-    Telemetry {}
+    tell_panics();
+    match failure {
+        Some(failure) => Err(failure),
+        None => Ok(Telemetry {}),
+    }
 }
 
 /// A panic is a line like any other. Its message is told when it is a literal: others may hold values.

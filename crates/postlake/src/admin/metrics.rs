@@ -68,6 +68,15 @@ impl Collector for Reading {
                 (vec![("level", "warn")], status.logs.warnings),
             ],
         )?;
+        page.counters(
+            "postlake_trace_spans",
+            "Spans for the collector of traces, by what became of them; without those of the read process",
+            [
+                (vec![("outcome", "exported")], status.traces.exported),
+                (vec![("outcome", "dropped")], status.traces.dropped),
+                (vec![("outcome", "failed")], status.traces.failed),
+            ],
+        )?;
         process(&mut page, &status.process, status.started_at)
     }
 }

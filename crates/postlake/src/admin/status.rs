@@ -20,6 +20,8 @@ pub(crate) struct Status {
     pub(crate) read: Option<Read>,
     pub(crate) process: Process,
     pub(crate) logs: Logs,
+    #[serde(default)]
+    pub(crate) traces: Traces,
 }
 
 /// One condition of being ready, or worth knowing.
@@ -211,6 +213,16 @@ pub(crate) struct Logs {
     pub(crate) warnings: u64,
     /// Of these, lines like the ones before them that were left out.
     pub(crate) left_out: u64,
+}
+
+/// Spans for a collector of traces; those of the read process are not counted here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Traces {
+    pub(crate) exported: u64,
+    /// The queue was full.
+    pub(crate) dropped: u64,
+    /// The collector did not take them.
+    pub(crate) failed: u64,
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use postlake_raw::clock::Clock;
 
 use crate::admin::ingest::{self, Ingesting};
 use crate::admin::process;
-use crate::admin::status::{self, Check, Load, Logs, Read, Sink, Status};
+use crate::admin::status::{self, Check, Load, Logs, Read, Sink, Status, Traces};
 use crate::telemetry;
 
 /// Notes of one server process. Made once, given to its parts.
@@ -216,6 +216,7 @@ impl Vitals {
         });
         let checks = self.checks(load.as_ref(), &sinks, read);
         let (errors, warnings, left_out) = telemetry::counts();
+        let (exported, dropped, failed) = telemetry::span_counts();
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             now,
@@ -231,6 +232,11 @@ impl Vitals {
                 errors,
                 warnings,
                 left_out,
+            },
+            traces: Traces {
+                exported,
+                dropped,
+                failed,
             },
         }
     }

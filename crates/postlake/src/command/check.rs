@@ -13,6 +13,7 @@ use crate::role::exposure_faults;
 pub(crate) fn run(arguments: &CheckArgs) -> Result<ExitCode, Failure> {
     let flags = Flags {
         secrets: true,
+        traces: true,
         ..Flags::from(&arguments.data)
     };
     let (values, faults) = match Settings::try_read(&flags)? {

@@ -15,7 +15,10 @@ use crate::wire;
 const CONFLICTS: u32 = 20;
 
 pub(crate) async fn run(arguments: LoadArgs) -> Result<ExitCode, Failure> {
-    let settings = Settings::read(&Flags::from(&arguments.data))?;
+    let settings = Settings::read(&Flags {
+        traces: true,
+        ..Flags::from(&arguments.data)
+    })?;
     let mut loader = wire::loader(&settings)?;
     let mut total = PassReport::default();
     let mut conflicts = 0;

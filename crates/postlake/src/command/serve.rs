@@ -1,7 +1,7 @@
 //! `postlake serve`.
 
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::cli::{RoleName, ServeArgs};
 use crate::command::output::say;
@@ -10,12 +10,17 @@ use crate::exit::{Exit, Failure, chain};
 use crate::role::run_read_process;
 use crate::role::server::{Drained, LastLoad, Server};
 use crate::sockets::Sockets;
+use crate::telemetry::flush_traces;
 use crate::{banner, shutdown};
 
 /// How long after the order to stop a server loads what it has received. What waits is landed within a
 /// second more, a loader that does not notice is left behind after half a second, so that the process
 /// ends within ten seconds whatever hangs.
 const LAST_LOAD: Duration = Duration::from_secs(8);
+
+/// How long the end waits for the collector of traces, and until when after the order to stop at most.
+const LAST_TRACES: Duration = Duration::from_millis(1500);
+const LAST_TRACES_BY: Duration = Duration::from_millis(9500);
 
 pub(crate) async fn run(arguments: ServeArgs, sockets: &Sockets) -> Result<ExitCode, Failure> {
     let flags = Flags {
@@ -24,11 +29,14 @@ pub(crate) async fn run(arguments: ServeArgs, sockets: &Sockets) -> Result<ExitC
         admin_listen: arguments.admin_listen,
         open_to_everyone: arguments.dangerously_open_to_everyone,
         secrets: arguments.role.contains(&RoleName::Receive),
+        traces: true,
         ..Flags::from(&arguments.data)
     };
     let settings = Settings::read(&flags)?;
     if arguments.role == [RoleName::Read] {
-        run_read_process(&settings, sockets).await?;
+        let served = run_read_process(&settings, sockets).await;
+        flush_traces(LAST_TRACES);
+        served?;
         return Ok(ExitCode::SUCCESS);
     }
     let stop = shutdown::on_signal()?;
@@ -66,7 +74,10 @@ pub(crate) async fn run(arguments: ServeArgs, sockets: &Sockets) -> Result<ExitC
         }
     }
     say("stopping: what is in flight is finished; once more to stop at once");
+    let asked = Instant::now();
     let drained = server.drain(LastLoad::Within(LAST_LOAD)).await;
+    let left = LAST_TRACES_BY.saturating_sub(asked.elapsed());
+    flush_traces(left.min(LAST_TRACES));
     complete(&drained)?;
     match (drained.loaded, loads) {
         (true, true) => say("stopped; everything received is loaded"),
@@ -107,6 +118,8 @@ async fn hand_over(server: Server, sockets: &Sockets) -> Result<ExitCode, Failur
     if let Err(failure) = complete(&drained) {
         tracing::error!("{}", chain(&failure));
     }
+    // The next process takes the place of this one: nothing of it runs after that.
+    flush_traces(LAST_TRACES);
     Err(sockets.hand_over())
 }
 

@@ -75,6 +75,7 @@ pub(crate) fn effective(flags: &Flags, settings: &Settings) -> Result<Vec<Effect
     if !all.iter().any(|known| known.key.starts_with("sinks")) {
         all.extend(sinks(settings));
     }
+    all.push(traces(settings));
     Ok(all)
 }
 
@@ -251,6 +252,18 @@ fn sinks(settings: &Settings) -> Vec<Effective> {
         value,
         from: "default".to_owned(),
     }]
+}
+
+fn traces(settings: &Settings) -> Effective {
+    let (value, from) = match &settings.traces {
+        None => ("off".to_owned(), "default"),
+        Some(traces) => (traces.in_words(), traces.from),
+    };
+    Effective {
+        key: "traces".to_owned(),
+        value,
+        from: from.to_owned(),
+    }
 }
 
 fn shown(key: &str, value: &Value) -> String {
