@@ -90,22 +90,6 @@ pub struct PassReport {
     pub more: bool,
 }
 
-impl PassReport {
-    /// What it counts, under the names that traces have for it.
-    fn counts(&self) -> [(&'static str, u64); 8] {
-        [
-            ("postlake.segments", self.segments),
-            ("postlake.batches", self.batches),
-            ("postlake.items", self.items),
-            ("postlake.events", self.events),
-            ("postlake.alerts", self.alerts),
-            ("postlake.duplicates", self.duplicates),
-            ("postlake.rejects", self.rejects),
-            ("postlake.blocked_streams", self.blocked_streams),
-        ]
-    }
-}
-
 /// Loads raw segments into a lake. One should be active for a lake; a second one does no harm, it
 /// is turned back by the lake's log.
 #[derive(Debug)]
@@ -359,6 +343,20 @@ fn accounts(counts: &[Counts], events: &Settled, alerts: &Settled) -> Vec<Accoun
 }
 
 impl PassReport {
+    /// What it counts, under the names that traces have for it.
+    fn counts(&self) -> [(&'static str, u64); 8] {
+        [
+            ("postlake.segments", self.segments),
+            ("postlake.batches", self.batches),
+            ("postlake.items", self.items),
+            ("postlake.events", self.events),
+            ("postlake.alerts", self.alerts),
+            ("postlake.duplicates", self.duplicates),
+            ("postlake.rejects", self.rejects),
+            ("postlake.blocked_streams", self.blocked_streams),
+        ]
+    }
+
     fn add(&mut self, chunk: &Chunk, accounts: &[Account]) {
         self.segments += chunk.segments;
         self.damaged_segments += chunk.damaged.len() as u64;
