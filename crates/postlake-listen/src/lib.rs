@@ -36,6 +36,9 @@ mod tls;
 mod limits;
 mod tally;
 
+/// Spans of requests.
+pub mod trace;
+
 #[cfg(test)]
 mod rig;
 

@@ -12,6 +12,7 @@ use axum::http::Method;
 use axum::response::Response;
 use axum::routing::{get, post};
 use futures::FutureExt as _;
+use postlake_listen::trace::answered;
 use postlake_raw::SourceKind;
 use tracing::{Span, error};
 
@@ -50,18 +51,18 @@ pub fn router(receiver: Arc<Receiver>) -> Router {
 
 async fn events(State(receiver): State<Arc<Receiver>>, request: Request) -> Response {
     let span = trace::request(Some(EVENTS), &request);
-    trace::answered(span, guarded(&receiver, SourceKind::Event, request)).await
+    answered(span, guarded(&receiver, SourceKind::Event, request)).await
 }
 
 async fn alerts(State(receiver): State<Arc<Receiver>>, request: Request) -> Response {
     let span = trace::request(Some(ALERTS), &request);
-    trace::answered(span, guarded(&receiver, SourceKind::Alert, request)).await
+    answered(span, guarded(&receiver, SourceKind::Alert, request)).await
 }
 
 async fn token(State(receiver): State<Arc<Receiver>>, request: Request) -> Response {
     let span = trace::request(Some(TOKEN), &request);
     let (head, body) = request.into_parts();
-    trace::answered(span, token_endpoint::answer(receiver.auth(), &head, body)).await
+    answered(span, token_endpoint::answer(receiver.auth(), &head, body)).await
 }
 
 /// A path that has no route. An alert's secret path is no route of its own, so that a wrong secret is
@@ -70,10 +71,10 @@ async fn elsewhere(State(receiver): State<Arc<Receiver>>, request: Request) -> R
     let known = receiver.auth().opens_alerts(request.uri().path());
     if known && request.method() == Method::POST {
         let span = trace::request(Some(SECRET_ALERTS), &request);
-        trace::answered(span, webhook(&receiver, SourceKind::Alert, request)).await
+        answered(span, webhook(&receiver, SourceKind::Alert, request)).await
     } else {
         let span = trace::request(None, &request);
-        trace::answered(span, async { answer::not_found() }).await
+        answered(span, async { answer::not_found() }).await
     }
 }
 

@@ -2,10 +2,10 @@
 //! may be a secret, no header, no address.
 
 use axum::extract::Request;
-use axum::http::{HeaderMap, Method};
-use axum::response::Response;
-use tracing::field::{Empty, display};
-use tracing::{Instrument as _, Span, info_span};
+use axum::http::Method;
+use postlake_listen::trace::traceparent;
+use tracing::field::Empty;
+use tracing::{Span, info_span};
 
 /// The span of a request to `route`, if it is one that there is. Part of the trace that its header
 /// `traceparent` names, if it names one; whoever collects spans looks whether it is right.
@@ -26,23 +26,6 @@ pub(crate) fn request(route: Option<&'static str>, request: &Request) -> Span {
     )
 }
 
-/// The answer, noted in its span.
-pub(crate) async fn answered(span: Span, answer: impl Future<Output = Response>) -> Response {
-    if span.is_disabled() {
-        return answer.await;
-    }
-    let noted = async {
-        let answer = answer.await;
-        let (status, span) = (answer.status(), Span::current());
-        span.record("http.response.status_code", status.as_u16());
-        if status.is_server_error() {
-            span.record("error.type", display(status.as_u16()));
-        }
-        answer
-    };
-    noted.instrument(span).await
-}
-
 /// A method by its name; what is none is sent by those who try what happens.
 fn method(method: &Method) -> &'static str {
     match *method {
@@ -55,11 +38,4 @@ fn method(method: &Method) -> &'static str {
         Method::PATCH => "PATCH",
         _ => "_OTHER",
     }
-}
-
-/// The header, if there is one and only one.
-fn traceparent(headers: &HeaderMap) -> Option<&str> {
-    let mut all = headers.get_all("traceparent").iter();
-    let first = all.next()?.to_str().ok()?;
-    all.next().is_none().then_some(first)
 }

@@ -1,28 +1,16 @@
 //! The span of a request, for traces. Its fields hold the route and no path, no parameter and no statement.
 
 use axum::extract::{MatchedPath, Request};
-use axum::http::{HeaderMap, Method};
+use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::Response;
-use tracing::field::{Empty, display};
-use tracing::{Instrument as _, Span, info_span};
+use postlake_listen::trace::{answered, traceparent};
+use tracing::field::Empty;
+use tracing::{Span, info_span};
 
 /// The layer around everything.
 pub(crate) async fn traced(request: Request, next: Next) -> Response {
-    let span = of(&request);
-    if span.is_disabled() {
-        return next.run(request).await;
-    }
-    let noted = async {
-        let answer = next.run(request).await;
-        let (status, span) = (answer.status(), Span::current());
-        span.record("http.response.status_code", status.as_u16());
-        if status.is_server_error() {
-            span.record("error.type", display(status.as_u16()));
-        }
-        answer
-    };
-    noted.instrument(span).await
+    answered(of(&request), next.run(request)).await
 }
 
 fn of(request: &Request) -> Span {
@@ -49,11 +37,4 @@ fn method(method: &Method) -> &'static str {
         Method::POST => "POST",
         _ => "_OTHER",
     }
-}
-
-/// The header, if there is one and only one.
-fn traceparent(headers: &HeaderMap) -> Option<&str> {
-    let mut all = headers.get_all("traceparent").iter();
-    let first = all.next()?.to_str().ok()?;
-    all.next().is_none().then_some(first)
 }
