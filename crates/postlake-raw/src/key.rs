@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! raw/<YYYY-MM-DD>/<stream>/<number, 10 digits>.seg.zst
+//! maintenance/audit/<time>-<16 hex digits>.json
 //! ```
 //!
 //! Nothing a sender says is ever part of a name: a stream is a time and a random number of ours.
@@ -19,6 +20,8 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Clock;
 
 const ROOT: &str = "raw";
+const AUDIT: &str = "maintenance/audit";
+const AUDIT_FORMAT: &str = "%Y%m%dT%H%M%S%.6fZ";
 const SUFFIX: &str = ".seg.zst";
 const PROBE_PREFIX: &str = "create-only-probe-";
 const DATE_FORMAT: &str = "%Y-%m-%d";
@@ -294,6 +297,17 @@ pub(crate) fn probe_path() -> Path {
         "{ROOT}/{PROBE_PREFIX}{:016x}",
         rand::random::<u64>()
     ))
+}
+
+/// Prefix of the audit log.
+pub(crate) fn audit_prefix() -> Path {
+    Path::from(AUDIT)
+}
+
+/// A name for an entry of the audit log that no other entry has; names sort by time.
+pub(crate) fn audit_path(at: DateTime<Utc>) -> Path {
+    let at = at.format(AUDIT_FORMAT);
+    Path::from(format!("{AUDIT}/{at}-{:016x}.json", rand::random::<u64>()))
 }
 
 fn date_folder(date: NaiveDate) -> String {

@@ -49,6 +49,9 @@ mod directory;
 mod probe;
 mod store;
 
+mod audit;
+
+pub use audit::{AuditEntry, MAX_ENTRIES, MAX_ENTRY_BYTES};
 pub use batch::{Batch, Envelope, SourceKind};
 pub use directory::DurableDirectory;
 pub use key::{KeyError, SegmentKey, SegmentNumber, StreamName};

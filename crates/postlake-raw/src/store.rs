@@ -9,6 +9,7 @@ mod cause;
 
 #[cfg(test)]
 mod faults;
+mod foreign;
 #[cfg(test)]
 mod tests;
 mod waiting;
@@ -221,6 +222,18 @@ impl RawStore {
         }
     }
 
+    /// Puts an object under a name that nothing has.
+    pub(crate) async fn put_new(&self, path: &Path, bytes: Bytes) -> Result<(), LandError> {
+        match self.create(path, bytes).await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.explain(path, error).await),
+        }
+    }
+
+    pub(crate) fn objects(&self) -> &dyn ObjectStore {
+        self.store.as_ref()
+    }
+
     /// Puts a probe object under a fresh name and gives the name.
     pub(crate) async fn put_probe(&self, bytes: Bytes) -> Result<Path, LandError> {
         let path = key::probe_path();
@@ -420,7 +433,7 @@ fn unread(key: &SegmentKey) -> impl Fn(object_store::Error) -> ReadError {
     }
 }
 
-fn unavailable(prefix: &Path) -> impl FnOnce(object_store::Error) -> ListError {
+pub(crate) fn unavailable(prefix: &Path) -> impl FnOnce(object_store::Error) -> ListError {
     move |source| ListError::Unavailable {
         prefix: prefix.to_string(),
         source,
