@@ -26,6 +26,7 @@ mod error;
 mod files;
 mod lake;
 mod location;
+mod survey;
 mod synced;
 mod table;
 
@@ -35,4 +36,5 @@ pub use error::{ErrorKind, LakeError};
 pub use files::DataFile;
 pub use lake::Lake;
 pub use location::{DataUrl, DataUrlError};
+pub use survey::{FileFault, FileSurvey, Unnamed};
 pub use table::LakeTable;

@@ -32,7 +32,8 @@ use postlake_event::schema::Table;
 use postlake_lake::{DataFile, LakeTable};
 
 use crate::error::LoadError;
-use reading::{Wanted, keys_of, query};
+use reading::Wanted;
+pub(crate) use reading::{keys_of, query};
 use runs::{KEY_BYTES, Runs};
 use seeded::KeySet;
 
@@ -70,7 +71,7 @@ impl Default for KeyLimits {
 
 /// A part of a table whose keys are read together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-enum Shelf {
+pub(crate) enum Shelf {
     Day(i32),
     Undated,
 }

@@ -24,18 +24,23 @@
 
 mod backlog;
 mod batch_ids;
+mod batch_input;
+pub mod books;
 pub mod deliver;
 mod discover;
 mod error;
 pub mod index;
 mod ledger;
 pub mod pass;
+mod place;
 mod positions;
 mod settle;
 mod trace;
 
 pub use backlog::Backlog;
+pub use books::{Verification, verify};
 pub use deliver::{Delivered, Reached, deliver_pending};
 pub use error::LoadError;
 pub use index::KeyLimits;
 pub use pass::{Loader, PassLimits, PassReport};
+pub use place::{ItemPlace, PlaceError};

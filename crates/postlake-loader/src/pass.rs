@@ -372,4 +372,4 @@ impl PassReport {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -4,6 +4,7 @@
 //! `application/problem+json`. An unknown query parameter is an error, never ignored.
 
 mod health_scores;
+mod ledger;
 mod lists;
 mod parameters;
 mod problem;
@@ -38,6 +39,7 @@ pub(crate) fn routes() -> Router<ServeState> {
                 get(health_scores::latest),
             )
             .route(&format!("/api/v1/batches{suffix}"), get(lists::batches))
+            .route(&format!("/api/v1/ledger{suffix}"), get(ledger::hours))
             .route(
                 &format!("/api/v1/quarantine{suffix}"),
                 get(lists::quarantine),

@@ -111,7 +111,7 @@ pub(crate) fn score(subaccount: Option<i64>, triggered_at: &str, value: f64) -> 
     json!({
         "metric": "health_score", "source": "raw", "operator": "gt", "name": "feed", "alert_id": 7,
         "subaccount_id": subaccount, "triggered_at": triggered_at, "triggered_value": value,
-        "record_id": format!("{subaccount:?} {triggered_at}"),
+        "record_id": format!("{subaccount:?} {triggered_at}"), "received_at": "2026-03-02T08:30:00Z",
     })
 }
 
@@ -121,7 +121,7 @@ pub(crate) fn small_lake() -> Arc<Memory> {
     let event = |number: i64, event_type: &str, subaccount: i64| {
         json!({
             "event_class": "message_event", "type": event_type, "event_id": number.to_string(),
-            "subaccount_id": subaccount, "item_index": number,
+            "subaccount_id": subaccount, "item_index": number, "received_at": "2026-03-02T08:59:50Z",
         })
     };
     let bounce = |number: i64, subaccount: i64, class: i64, reason: &str| {

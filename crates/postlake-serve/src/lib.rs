@@ -28,6 +28,7 @@ mod fixture;
 pub mod format;
 mod hosts;
 mod lake_source;
+mod ledger;
 mod look;
 mod nearest;
 mod page;
@@ -44,6 +45,7 @@ mod visible;
 
 pub use hosts::HostPolicy;
 pub use lake_source::LakeSource;
+pub use ledger::LedgerHour;
 pub use protect::protect;
 pub use server::{router, serve};
 pub use source::{BoxError, TableSet, TableSnapshot, TableSource, Versions};

@@ -4,14 +4,20 @@ use std::collections::HashMap;
 
 use chrono::NaiveDate;
 
+use crate::ledger::{Asked, LedgerHour, ledger_batch};
 use crate::scores::{self, ScoreRow, TrendPoint};
 use crate::sql::{SqlEngine, SqlError, rows};
 use crate::summary::{self, Summary};
+
+/// Hours of the ledger on the page; the links beside it lead to all.
+const LEDGER_HOURS: usize = 12;
 
 /// Everything that the page shows of one moment of the lake.
 #[derive(Debug)]
 pub(crate) struct Look {
     pub(crate) summary: Summary,
+    /// The newest hours of the ledger.
+    pub(crate) ledger: Vec<LedgerHour>,
     pub(crate) scores: Vec<ScoreRow>,
     pub(crate) trends: HashMap<Subject, Vec<(NaiveDate, f64)>>,
 }
@@ -23,6 +29,12 @@ impl Look {
     /// Takes one moment of the lake and asks it everything.
     pub(crate) async fn take(engine: &SqlEngine) -> Result<Look, SqlError> {
         let (reader, summary) = summary::take(engine).await?;
+        let newest = Asked {
+            since: None,
+            until: None,
+            limit: LEDGER_HOURS,
+        };
+        let ledger = rows(&ledger_batch(&reader, newest).await?)?;
         let scores = rows(&scores::latest_batch(&reader).await?)?;
         let mut trends: HashMap<Subject, Vec<(NaiveDate, f64)>> = HashMap::new();
         for point in scores::trends(&reader).await? {
@@ -40,6 +52,7 @@ impl Look {
         }
         Ok(Look {
             summary,
+            ledger,
             scores,
             trends,
         })

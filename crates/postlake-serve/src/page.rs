@@ -1,6 +1,7 @@
 //! The page at `/`: is data arriving, is anything stuck, how healthy is the mail, what bounced and why.
 
 mod chart;
+mod hours;
 mod view;
 mod words;
 

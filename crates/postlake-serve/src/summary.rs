@@ -13,10 +13,10 @@ use crate::sql::{Reader, SqlEngine, SqlError, rows};
 
 /// A loader commits the tables one after the other. A summary taken between two of its commits does
 /// not balance; it is taken again after this pause ...
-const RETAKE_PAUSE: Duration = Duration::from_millis(250);
+pub(crate) const RETAKE_PAUSE: Duration = Duration::from_millis(250);
 
 /// ... at most this often, and then reported as it is.
-const RETAKES: usize = 6;
+pub(crate) const RETAKES: usize = 6;
 
 /// Everything that one look at the lake answers.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -1,5 +1,9 @@
 //! The command line.
 
+mod books;
+mod moment;
+mod quarantine;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,6 +11,11 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use postlake_serve::format::Format;
 use postlake_sparkpost::{Bad, EventType};
+
+pub(crate) use books::{ReportFormat, VerifyArgs, WindowArgs};
+pub(crate) use quarantine::{
+    QuarantineCommand, QuarantineDropArgs, QuarantineFilter, QuarantineListArgs, QuarantineShowArgs,
+};
 
 /// SparkPost webhooks and Health Score alerts: received durably, loaded into an open lake, answered.
 #[derive(Debug, Parser)]
@@ -69,6 +78,11 @@ pub(crate) enum Command {
     Scores(ScoresArgs),
     /// Turn files of SparkPost JSON into csv, parquet or ndjson, without a server.
     Convert(ConvertArgs),
+    /// Hold the raw segments and the lake against each other: checksums, holes, books.
+    Verify(VerifyArgs),
+    /// Look at what could not be decoded, try it again, drop it.
+    #[command(subcommand)]
+    Quarantine(QuarantineCommand),
     /// Write a commented configuration with new secrets, and say what to enter in SparkPost.
     Init(InitArgs),
     /// Read the configuration, say every fault and what is in force.

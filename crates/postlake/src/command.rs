@@ -10,11 +10,13 @@ mod init;
 mod lambda;
 mod load;
 mod output;
+mod quarantine;
 mod query;
 mod scores;
 mod serve;
 mod top;
 mod trigger;
+mod verify;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -38,6 +40,8 @@ pub(crate) fn run(command: Command, sockets: &Sockets) -> Result<ExitCode, Failu
         Command::Query(arguments) => block_on(query::run(arguments)),
         Command::Scores(arguments) => block_on(scores::run(arguments)),
         Command::Convert(arguments) => convert::run(&arguments),
+        Command::Quarantine(command) => block_on(quarantine::run(command)),
+        Command::Verify(arguments) => block_on(verify::run(arguments)),
         Command::Init(arguments) => init::run(&arguments),
         Command::Doctor(arguments) => block_on(doctor::run(arguments)),
         Command::Check(arguments) => check::run(&arguments),

@@ -9,6 +9,8 @@ use std::process::ExitCode;
 pub(crate) enum Exit {
     /// Something else went wrong.
     Failure = 1,
+    /// The arguments do not say what is wanted.
+    Usage = 2,
     /// The input is not what it should be.
     Data = 65,
     /// A service or a store does not answer.

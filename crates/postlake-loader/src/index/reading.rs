@@ -52,7 +52,7 @@ const MICROS_IN_A_SECOND: i64 = 1_000_000;
 
 /// The question for the keys of some days, or of the undated rows: the partition and the columns that
 /// keys are made of, as plain numbers and text.
-pub(super) fn query(table: Table, shelves: &[Shelf], seconds: Option<(i64, i64)>) -> String {
+pub(crate) fn query(table: Table, shelves: &[Shelf], seconds: Option<(i64, i64)>) -> String {
     let columns = match table {
         Table::Alerts => "arrow_cast(record_id, 'Utf8')",
         _ => {
@@ -103,7 +103,7 @@ fn undated(table: Table) -> String {
 }
 
 /// Days and keys of an answer.
-pub(super) fn keys_of(
+pub(crate) fn keys_of(
     table: Table,
     batch: &RecordBatch,
     undated: bool,

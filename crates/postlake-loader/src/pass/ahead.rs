@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Instant;
 
-use postlake_event::decode::{BatchInput, Decoded, Decoder};
+use postlake_event::decode::{Decoded, Decoder};
 use postlake_raw::segment::SegmentError;
 use postlake_raw::{Batch, Envelope, RawStore, ReadError, SegmentKey, StreamName};
 use tokio::task::JoinSet;
 
 use super::PassLimits;
+use crate::batch_input::batch_input;
 use crate::error::LoadError;
 use crate::ledger::chain;
 use crate::positions::number_of;
@@ -152,22 +153,9 @@ impl Source {
 
     fn decode(&mut self, key: &SegmentKey, index: usize, batch: Batch) {
         let stream = key.stream().to_string();
-        let batch_index = i64::try_from(index).unwrap_or(i64::MAX);
-        let encoding = batch.envelope.headers.iter();
-        let encoding = encoding
-            .filter(|(name, _)| name.eq_ignore_ascii_case("content-encoding"))
-            .map(|(_, value)| value.as_str())
-            .next();
-        self.decoder.decode(&BatchInput {
-            source: batch.envelope.source.as_str(),
-            received_at: batch.envelope.received_at,
-            batch_id: batch.envelope.batch_id.as_deref(),
-            content_encoding: encoding,
-            body: &batch.body,
-            stream: &stream,
-            segment: number_of(key),
-            batch_index,
-        });
+        let input = batch_input(key, &stream, index, &batch);
+        let batch_index = input.batch_index;
+        self.decoder.decode(&input);
         self.part.body_bytes += batch.body.len();
         // The rows hold what was decoded; the ledger needs the envelope alone.
         self.part.envelopes.push(batch.envelope);

@@ -16,21 +16,21 @@ use super::*;
 mod crowd;
 mod plain_set;
 
-struct World {
-    raw: RawStore,
-    lake: Lake,
-    clock: Arc<ManualClock>,
-    stream: StreamName,
-    next: u64,
-    directory: TempDir,
+pub(crate) struct World {
+    pub(crate) raw: RawStore,
+    pub(crate) lake: Lake,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) stream: StreamName,
+    pub(crate) next: u64,
+    pub(crate) directory: TempDir,
 }
 
-fn noon() -> DateTime<Utc> {
+pub(crate) fn noon() -> DateTime<Utc> {
     Utc.with_ymd_and_hms(2026, 3, 1, 12, 0, 0).unwrap()
 }
 
 impl World {
-    fn new() -> World {
+    pub(crate) fn new() -> World {
         let directory = TempDir::new().unwrap();
         let url = DataUrl::parse(directory.path().to_str().unwrap()).unwrap();
         World {
@@ -43,7 +43,7 @@ impl World {
         }
     }
 
-    fn loader(&self) -> Loader {
+    pub(crate) fn loader(&self) -> Loader {
         self.loader_within(PassLimits::default())
     }
 
@@ -52,11 +52,11 @@ impl World {
         Loader::new(self.raw.clone(), self.lake.clone(), clock, limits)
     }
 
-    fn key(&self, number: u64) -> SegmentKey {
+    pub(crate) fn key(&self, number: u64) -> SegmentKey {
         SegmentKey::new(self.stream, SegmentNumber::new(number).unwrap())
     }
 
-    async fn land(&mut self, bodies: &[&str]) -> SegmentKey {
+    pub(crate) async fn land(&mut self, bodies: &[&str]) -> SegmentKey {
         let batches: Vec<_> = bodies
             .iter()
             .map(|body| {
@@ -77,7 +77,7 @@ impl World {
         key
     }
 
-    async fn number(&self, sql: &str) -> i64 {
+    pub(crate) async fn number(&self, sql: &str) -> i64 {
         let table = Table::ALL
             .into_iter()
             .find(|table| sql.contains(&format!("FROM {}", table.name())));
@@ -92,7 +92,7 @@ impl World {
         rows[0].column(0).as_primitive::<Int64Type>().value(0)
     }
 
-    async fn counts(&self) -> [i64; 4] {
+    pub(crate) async fn counts(&self) -> [i64; 4] {
         {
             let mut counts = [0; 4];
             for (count, table) in counts.iter_mut().zip(Table::ALL) {
@@ -122,19 +122,19 @@ impl World {
     }
 }
 
-fn event(id: u64) -> String {
+pub(crate) fn event(id: u64) -> String {
     format!(
         r#"{{"msys":{{"message_event":{{"type":"delivery","event_id":"{id}","timestamp":"1460989507"}}}}}}"#
     )
 }
 
-fn undated(id: u64) -> String {
+pub(crate) fn undated(id: u64) -> String {
     format!(
         r#"{{"msys":{{"message_event":{{"type":"delivery","event_id":"{id}","timestamp":"never"}}}}}}"#
     )
 }
 
-fn body(items: &[String]) -> String {
+pub(crate) fn body(items: &[String]) -> String {
     format!("[{}]", items.join(","))
 }
 

@@ -254,7 +254,7 @@ async fn queries_are_answered_with_columns_and_rows() {
                 {"name": "n", "type": "Int64"},
                 {"name": "at", "type": "Timestamp(µs, \"UTC\")"},
             ],
-            "rows": [[101, 3, "2026-03-01T08:00:00Z"]],
+            "rows": [[101, 3, "2026-03-02T08:59:50Z"]],
             "row_count": 1,
             "truncated": false,
             "elapsed_ms": null,
@@ -465,4 +465,53 @@ async fn batches_are_found_by_their_id() {
     let csv = get(&router, "/api/v1/batches.csv").await;
     assert_eq!(csv.header("postlake-truncated"), "false");
     assert_eq!(csv.body.lines().count(), 3);
+}
+
+#[tokio::test]
+async fn the_ledger_is_a_list_by_the_hour_in_every_format_page_by_page() {
+    let lake = small_lake();
+    let hour = json!({"received_at": "2026-03-02T05:30:00Z", "items": 2, "duplicates": 2});
+    lake.add(Table::Batches, &[hour]);
+    let router = router(lake.state());
+    let whole = get(&router, "/api/v1/ledger").await;
+    let rows = whole.json()["data"].as_array().unwrap().clone();
+    let begins: Vec<_> = rows
+        .iter()
+        .map(|row| row["hour"].as_str().unwrap())
+        .collect();
+    assert_eq!(begins, ["2026-03-02T08:00:00Z", "2026-03-02T05:00:00Z"]);
+    assert!(rows.iter().all(|row| row["balanced"] == true), "{rows:?}");
+    let ndjson = get(&router, "/api/v1/ledger.ndjson").await;
+    let lines = ndjson
+        .body
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap());
+    assert_eq!(lines.collect::<Vec<Value>>(), rows);
+    let csv = get(&router, "/api/v1/ledger.csv").await.body;
+    assert!(
+        csv.starts_with("hour,batches,bytes,items,events,alerts,duplicates,rejects,"),
+        "{csv}"
+    );
+    assert_eq!(csv.lines().count(), 3);
+
+    let first = get(&router, "/api/v1/ledger?limit=1").await.json();
+    assert_eq!(
+        (&first["truncated"], &first["data"][0]),
+        (&Value::from(true), &rows[0])
+    );
+    let second = get(&router, first["next"].as_str().unwrap()).await.json();
+    assert_eq!(
+        (&second["truncated"], &second["data"][0]),
+        (&Value::from(false), &rows[1])
+    );
+
+    let held = request("/api/v1/ledger")
+        .header(header::IF_NONE_MATCH, whole.header("etag"))
+        .body(Body::empty())
+        .unwrap();
+    assert_eq!(send(&router, held).await.status, StatusCode::NOT_MODIFIED);
+    for wrong in ["since=yesterday", "limit=0", "hours=3"] {
+        let answer = get(&router, &format!("/api/v1/ledger?{wrong}")).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{wrong}");
+    }
 }

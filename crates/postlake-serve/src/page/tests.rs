@@ -49,6 +49,8 @@ async fn the_page_shows_what_the_lake_holds() {
         "10 s ago",
         "<meta http-equiv=\"refresh\" content=\"5\">",
         "/api/v1/health-scores.csv",
+        "<tr data-hour=\"2026-03-02T08:00:00.000Z\" data-balanced=\"true\">",
+        "/api/v1/ledger.csv",
     ] {
         assert!(html.contains(part), "{part}");
     }

@@ -5,6 +5,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use postlake_event::health::Band;
 
 use super::chart::{Bar, Trend, bars};
+use super::hours::HourLine;
 use super::words::{machine, milliseconds, moment, per_cent, size, span, thousands};
 use crate::look::{Look, Subject};
 use crate::scores::{ScoreRow, shown as score};
@@ -38,6 +39,7 @@ pub(super) struct Overview {
     subaccounts: Vec<SubaccountLine>,
     subaccounts_hidden: usize,
     types: Vec<TypeLine>,
+    ledger: Vec<HourLine>,
     versions: String,
 }
 
@@ -56,7 +58,7 @@ impl Trouble {
 
 /// How an answer is marked: by colour, by icon and in its words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Tone {
+pub(super) enum Tone {
     Good,
     Warn,
     Bad,
@@ -83,13 +85,13 @@ impl Tone {
 }
 
 #[derive(Debug)]
-struct Moment {
+pub(super) struct Moment {
     words: String,
     machine: String,
 }
 
 impl Moment {
-    fn of(at: DateTime<Utc>) -> Moment {
+    pub(super) fn of(at: DateTime<Utc>) -> Moment {
         Moment {
             words: moment(at),
             machine: machine(at),
@@ -251,6 +253,7 @@ impl Overview {
             subaccounts: subaccounts(summary),
             subaccounts_hidden: summary.subaccounts.len().saturating_sub(MOST_ROWS),
             types: types(summary),
+            ledger: look.ledger.iter().map(HourLine::of).collect(),
             versions: versions(summary),
         }
     }

@@ -1,11 +1,14 @@
 //! stdout is data, stderr is talk.
 
+mod meter;
+
 use std::io::{self, IsTerminal as _, Write as _};
 
 use postlake_serve::SqlError;
 use postlake_serve::format::{Format, FormatError};
 
 use crate::exit::{Exit, Failure};
+pub(crate) use meter::Meter;
 
 /// Says a line on stderr.
 #[expect(clippy::print_stderr, reason = "the one place that talks to the user")]
@@ -24,6 +27,16 @@ pub(crate) fn print(line: &str) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
+}
+
+/// Who runs this, for the audit log.
+pub(crate) fn who() -> String {
+    let name = ["USER", "LOGNAME"];
+    let mut names = name.iter().filter_map(|name| std::env::var(name).ok());
+    names.find(|name| !name.is_empty()).unwrap_or_else(|| {
+        let id = rustix::process::getuid().as_raw();
+        format!("uid {id}")
+    })
 }
 
 /// The format that was asked for, or a table for a person and CSV for a pipe.

@@ -38,7 +38,7 @@ fn run(place: &Place, arguments: &[&str]) -> Outcome {
     Running::start(&mut place.command(arguments)).wait()
 }
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 17] = [
     "serve",
     "demo",
     "trigger",
@@ -48,6 +48,8 @@ const COMMANDS: [&str; 15] = [
     "query",
     "scores",
     "convert",
+    "verify",
+    "quarantine",
     "init",
     "check",
     "doctor",

@@ -13,6 +13,7 @@
 mod acme;
 mod auth;
 mod bad_bodies;
+mod books;
 mod cli;
 mod connections;
 mod conservation;
@@ -31,6 +32,7 @@ mod oracle_itself;
 mod page;
 mod postgres;
 mod power_cut;
+mod quarantine;
 mod reading;
 mod samples;
 mod setting_up;

@@ -1,0 +1,109 @@
+//! Rows of `quarantine`, by filter or by place.
+
+use chrono::{DateTime, Utc};
+use futures::TryStreamExt as _;
+use postlake_loader::ItemPlace;
+use postlake_serve::SqlEngine;
+use postlake_serve::format::{self, Format};
+use serde::Deserialize;
+
+use crate::cli::QuarantineFilter;
+use crate::command::output::sql_failure;
+use crate::command::verify::window;
+use crate::exit::{Exit, Failure};
+
+/// A row of `quarantine`.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Item {
+    pub(super) received_at: DateTime<Utc>,
+    pub(super) source: String,
+    pub(super) batch_id: Option<String>,
+    pub(super) code: String,
+    pub(super) message: String,
+    pub(super) byte_offset: Option<i64>,
+    pub(super) item_bytes: Option<i64>,
+    pub(super) excerpt: Option<String>,
+    stream: String,
+    segment: i64,
+    batch_index: i64,
+    item_index: Option<i64>,
+}
+
+impl Item {
+    /// Where it lies; none if the row names no stream of ours.
+    pub(super) fn place(&self) -> Option<ItemPlace> {
+        ItemPlace::of_columns(
+            &self.stream,
+            self.segment,
+            self.batch_index,
+            self.item_index,
+        )
+    }
+}
+
+/// The newest items that a filter leaves, so many at most.
+pub(super) async fn filtered(
+    engine: &SqlEngine,
+    filter: &QuarantineFilter,
+    limit: usize,
+) -> Result<Vec<Item>, Failure> {
+    read(
+        engine,
+        &format!("{} LIMIT {limit}", ordered(&condition(filter))),
+    )
+    .await
+}
+
+/// The item at a place, if it is in quarantine.
+pub(super) async fn at(engine: &SqlEngine, place: &ItemPlace) -> Result<Option<Item>, Failure> {
+    let condition = format!(
+        "stream = '{}' AND segment = {} AND batch_index = {} AND coalesce(item_index, -1) = {}",
+        place.segment.stream(),
+        place.segment.number(),
+        place.batch_index.unwrap_or(-1),
+        place.item_index.unwrap_or(-1)
+    );
+    Ok(read(engine, &ordered(&condition)).await?.pop())
+}
+
+fn ordered(condition: &str) -> String {
+    format!(
+        "SELECT * FROM quarantine WHERE {condition} \
+         ORDER BY received_at DESC, stream DESC, segment DESC, batch_index DESC, item_index DESC"
+    )
+}
+
+fn condition(filter: &QuarantineFilter) -> String {
+    let texts = [
+        ("code", &filter.code),
+        ("source", &filter.source),
+        ("batch_id", &filter.batch),
+    ];
+    let mut condition = "true".to_owned();
+    for (column, text) in texts {
+        if let Some(text) = text {
+            condition += &format!(" AND {column} = '{}'", text.replace('\'', "''"));
+        }
+    }
+    let window = window(&filter.window);
+    for (comparison, at) in [(">=", window.since), ("<", window.until)] {
+        if let Some(at) = at {
+            condition += &format!(" AND received_at {comparison} '{}'", at.to_rfc3339());
+        }
+    }
+    condition
+}
+
+async fn read(engine: &SqlEngine, sql: &str) -> Result<Vec<Item>, Failure> {
+    let rows = engine.stream(sql).await.map_err(sql_failure)?;
+    let schema = rows.schema();
+    let batches: Vec<_> = rows
+        .try_collect()
+        .await
+        .map_err(|source| Failure::caused(Exit::Unavailable, "ask the lake", source))?;
+    let mut json = Vec::new();
+    format::write(&schema, &batches, Format::Json, &mut json)
+        .map_err(|source| Failure::caused(Exit::Failure, "read the answer of the lake", source))?;
+    serde_json::from_slice(&json)
+        .map_err(|source| Failure::caused(Exit::Failure, "read the answer of the lake", source))
+}
