@@ -50,7 +50,7 @@ impl Append {
         let writer = RecordBatchWriter::for_table(delta)?;
         Ok(Append {
             table,
-            writer: writer.with_writer_properties(writer_properties()),
+            writer: writer.with_writer_properties(writer_properties(None)),
             open: BTreeSet::new(),
             held: Vec::new(),
             actions: Vec::new(),
@@ -171,9 +171,15 @@ fn rows_of_days(
 const PAGE_BYTES: usize = 64 << 10;
 const DICTIONARY_BYTES: usize = 64 << 10;
 
-/// zstd at level 1: within a tenth of level 3 in size at nearly twice the speed.
-fn writer_properties() -> WriterProperties {
-    WriterProperties::builder()
+/// zstd at level 1: within a tenth of level 3 in size at nearly twice the speed. Groups have so many
+/// rows, or as many as the library likes.
+pub(crate) fn writer_properties(group_rows: Option<usize>) -> WriterProperties {
+    let builder = WriterProperties::builder();
+    let builder = match group_rows {
+        Some(rows) => builder.set_max_row_group_row_count(Some(rows)),
+        None => builder,
+    };
+    builder
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).unwrap_or_default()))
         .set_data_page_size_limit(PAGE_BYTES)
         .set_dictionary_page_size_limit(DICTIONARY_BYTES)

@@ -1,10 +1,11 @@
 //! What the log says of a table's data files, without reading them.
 
-use chrono::{DateTime, NaiveDate};
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::{ErrorKind, LakeError};
+use crate::log::day_of;
 use crate::table::LakeTable;
 
 /// A data file as the log describes it. What the log does not say is `None`.
@@ -20,6 +21,19 @@ pub struct DataFile {
     pub flagged: Option<u64>,
 }
 
+/// A data file of a version, to be rewritten or taken away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredFile {
+    /// Its name below the table's folder.
+    pub path: String,
+    /// Its size.
+    pub bytes: u64,
+    /// When it was written.
+    pub written_at: DateTime<Utc>,
+    /// What the log says of its rows.
+    pub about: DataFile,
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Stats {
@@ -33,11 +47,20 @@ struct Stats {
 }
 
 impl LakeTable {
-    /// The data files of this version.
+    /// What the log says of the data files of this version.
     ///
     /// # Errors
     /// When the table is not loaded, which is a defect.
     pub fn data_files(&self) -> Result<Vec<DataFile>, LakeError> {
+        let files = self.stored_files()?;
+        Ok(files.into_iter().map(|file| file.about).collect())
+    }
+
+    /// The data files of this version.
+    ///
+    /// # Errors
+    /// When the table is not loaded, which is a defect.
+    pub fn stored_files(&self) -> Result<Vec<StoredFile>, LakeError> {
         let name = self.table().name();
         let doing = || format!("list the data files of the table {name}");
         let snapshot = self
@@ -55,9 +78,16 @@ impl LakeTable {
             };
             let values = file.partition_values_map();
             let day = values.get(self.table().partition_column());
-            files.push(DataFile {
+            let about = DataFile {
                 day: day.and_then(|day| day_of(day.as_deref()?)),
                 ..described(stats.as_ref(), self.table().time_column())
+            };
+            files.push(StoredFile {
+                path: file.path().into_owned(),
+                bytes: u64::try_from(file.size()).unwrap_or_default(),
+                written_at: DateTime::from_timestamp_millis(file.modification_time())
+                    .unwrap_or_default(),
+                about,
             });
         }
         Ok(files)
@@ -84,12 +114,6 @@ fn described(stats: Option<&Stats>, time_column: &str) -> DataFile {
     }
 }
 
-fn day_of(text: &str) -> Option<i32> {
-    let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
-    let days = (date - DateTime::UNIX_EPOCH.date_naive()).num_days();
-    i32::try_from(days).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,7 +137,5 @@ mod tests {
             flagged: Some(1),
         };
         assert_eq!(described(Some(&stats), "event_at"), known);
-        assert_eq!(day_of("1970-01-03"), Some(2));
-        assert_eq!(day_of("__HIVE_DEFAULT_PARTITION__"), None);
     }
 }

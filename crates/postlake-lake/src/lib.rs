@@ -3,7 +3,9 @@
 //! Promises:
 //!
 //! * [`LakeTable::commit`] commits rows together with the positions that they bring the table to, or
-//!   commits nothing; it refuses to commit over anything that it has not read ([`ErrorKind::Conflict`]);
+//!   commits nothing; it refuses to commit over rows and positions that it has not read ([`ErrorKind::Conflict`]);
+//! * [`LakeTable::commit_rewrite`] replaces files by others in one commit, and readers of the log are
+//!   told of new rows alone;
 //! * on a local directory each data file, then the log entry that names it, is on the disk, with its
 //!   directory, before `commit` returns: a power cut cannot leave a log entry without its data;
 //! * what is written needs no table feature: any engine that reads Delta reads it.
@@ -26,6 +28,9 @@ mod error;
 mod files;
 mod lake;
 mod location;
+mod log;
+mod rewrite;
+mod rows;
 mod survey;
 mod synced;
 mod table;
@@ -33,8 +38,9 @@ mod table;
 pub use append::Append;
 pub use changes::{Change, MissingVersion};
 pub use error::{ErrorKind, LakeError};
-pub use files::DataFile;
+pub use files::{DataFile, StoredFile};
 pub use lake::Lake;
 pub use location::{DataUrl, DataUrlError};
+pub use rewrite::{Amounts, Job, Onto, Passed, Rewrite, RowFunction, Sorting};
 pub use survey::{FileFault, FileSurvey, Unnamed};
 pub use table::LakeTable;

@@ -8,15 +8,17 @@ use datafusion::catalog::TableProvider;
 use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
 use deltalake_core::DeltaTable;
-use deltalake_core::kernel::Transaction;
 use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties};
+use deltalake_core::kernel::{Action, Transaction};
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
+use deltalake_core::table::state::DeltaTableState;
 use futures::stream::BoxStream;
 use futures::{StreamExt as _, TryStreamExt as _};
 use postlake_event::schema::Table;
 
 use crate::append::Append;
 use crate::error::{ErrorKind, LakeError};
+use crate::log::{self, Entry};
 
 /// A table of the lake at one version.
 #[derive(Debug)]
@@ -110,29 +112,74 @@ impl LakeTable {
     /// Commits what was written and moves positions.
     ///
     /// On `Ok` the rows are durable and visible, the positions stand, and the table is at the
-    /// version returned. There may be no rows.
+    /// version returned. There may be no rows. Commits of others that brought no rows, moved no
+    /// position and changed no column (files rewritten, rows taken away) do not stand in the way.
     ///
     /// # Errors
-    /// [`ErrorKind::Conflict`] when anybody committed since this table was read: nothing of this call
-    /// is visible then. [`ErrorKind::Unavailable`] when the outcome is not known: after a
-    /// [`LakeTable::refresh`] the positions tell it.
+    /// [`ErrorKind::Conflict`] when anybody committed rows or positions since this table was read:
+    /// nothing of this call is visible then. [`ErrorKind::Unavailable`] when the outcome is not known:
+    /// after a [`LakeTable::refresh`] the positions tell it.
     pub async fn commit(
         &mut self,
         append: Append,
         positions: &BTreeMap<String, i64>,
     ) -> Result<u64, LakeError> {
-        let doing = format!("append to the table {}", self.table.name());
-        self.try_commit(append, positions)
-            .await
-            .map_err(|source| LakeError::delta(doing, source))
+        let name = self.table.name();
+        let doing = || format!("append to the table {name}");
+        let actions = append.finish().await;
+        let actions = actions.map_err(|source| LakeError::delta(doing(), source))?;
+        let mut attempts = 0;
+        loop {
+            let error = match self.try_commit(&actions, positions).await {
+                Ok(version) => return Ok(version),
+                Err(source) => LakeError::delta(doing(), source),
+            };
+            attempts += 1;
+            if error.kind() != ErrorKind::Conflict || attempts >= ATTEMPTS {
+                return Err(error);
+            }
+            let since = self.since().await?;
+            let matters =
+                |entry: &Entry| entry.brings_rows() || entry.moves_positions || entry.changes_table;
+            if since.is_empty() || since.iter().any(matters) {
+                return Err(error);
+            }
+            self.refresh().await?;
+        }
+    }
+
+    /// What was committed since this table was read, from the log.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Conflict`] when it is more than anybody should look at, or cannot be read any more.
+    pub(crate) async fn since(&self) -> Result<Vec<Entry>, LakeError> {
+        let mut entries = Vec::new();
+        loop {
+            let version = self.version() + 1 + entries.len() as u64;
+            match log::entry(self.table, &self.delta, version).await? {
+                Some(entry) if entries.len() < ENTRIES_READ => entries.push(entry),
+                Some(_) => {
+                    let doing = format!("see what was committed to {}", self.table.name());
+                    return Err(LakeError::new(
+                        ErrorKind::Conflict,
+                        doing,
+                        "too many commits of others",
+                    ));
+                }
+                None => return Ok(entries),
+            }
+        }
+    }
+
+    pub(crate) fn take(&mut self, state: DeltaTableState) {
+        self.delta.state = Some(state);
     }
 
     async fn try_commit(
         &mut self,
-        append: Append,
+        actions: &[Action],
         positions: &BTreeMap<String, i64>,
     ) -> deltalake_core::DeltaResult<u64> {
-        let actions = append.finish().await?;
         let transactions = positions
             .iter()
             .map(|(application, version)| Transaction::new(application, *version))
@@ -147,7 +194,7 @@ impl LakeTable {
             // No retry on top of somebody else's commit: what it brought was not looked at.
             .with_max_retries(0);
         let commit = CommitBuilder::from(properties)
-            .with_actions(actions)
+            .with_actions(actions.to_vec())
             .build(
                 Some(self.delta.snapshot()?),
                 self.delta.log_store(),
@@ -155,7 +202,7 @@ impl LakeTable {
             )
             .await?;
         let version = commit.version();
-        self.delta.state = Some(commit.snapshot());
+        self.take(commit.snapshot());
         Ok(version)
     }
 
@@ -203,6 +250,12 @@ impl LakeTable {
         &self.delta
     }
 }
+
+/// Commits of others that a commit may be put on top of before it gives up.
+const ATTEMPTS: u32 = 20;
+
+/// Entries of the log that are read to see what others did.
+const ENTRIES_READ: usize = 1000;
 
 #[cfg(test)]
 mod tests;

@@ -15,6 +15,7 @@ use super::*;
 
 mod crowd;
 mod plain_set;
+mod rewritten;
 
 pub(crate) struct World {
     pub(crate) raw: RawStore,
