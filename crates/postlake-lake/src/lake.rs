@@ -12,8 +12,9 @@ use object_store_lake::ObjectStore;
 use postlake_event::schema::Table;
 
 use crate::error::{ErrorKind, LakeError};
-use crate::location::DataUrl;
+use crate::location::{root_store, table_url};
 use crate::table::LakeTable;
+use postlake_location::DataUrl;
 
 /// Log entries between two checkpoints of a table's log.
 const CHECKPOINT_INTERVAL: &str = "100";
@@ -37,7 +38,7 @@ impl Lake {
     /// # Errors
     /// When the store cannot be set up, as for S3 without a region or with a broken endpoint.
     pub fn open(url: &DataUrl) -> Result<Lake, LakeError> {
-        let store = url.root_store().map_err(|source| {
+        let store = root_store(url).map_err(|source| {
             LakeError::new(
                 ErrorKind::Unavailable,
                 format!("open the lake at {url}"),
@@ -126,9 +127,7 @@ impl Lake {
 
     fn unloaded(&self, table: Table) -> Result<DeltaTable, LakeError> {
         let doing = || format!("locate the table {} of {}", table.name(), self.url);
-        let url = self
-            .url
-            .table_url(table.name())
+        let url = table_url(&self.url, table.name())
             .map_err(|source| LakeError::new(ErrorKind::Damaged, doing(), source))?;
         DeltaTableBuilder::from_url(url.clone())
             .map(|builder| builder.with_storage_backend(Arc::clone(&self.store), url))

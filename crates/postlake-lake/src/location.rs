@@ -1,7 +1,5 @@
-//! Where the data lies: a directory or an S3 prefix, as `--data` names it.
+//! Where the tables are: the store and the addresses that the Delta library is given for a place.
 
-use std::fmt;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use deltalake_core::DeltaResult;
@@ -11,139 +9,50 @@ use deltalake_core::logstore::{
 use object_store_lake::ObjectStore;
 use object_store_lake::aws::AmazonS3Builder;
 use object_store_lake::local::LocalFileSystem;
+use postlake_location::DataUrl;
 use url::Url;
 
 use crate::synced::SyncedFileSystem;
 
-/// A place for data: a local directory or `s3://bucket/prefix`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DataUrl(Place);
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Place {
-    Directory(PathBuf),
-    S3 { bucket: String, prefix: String },
-}
-
-/// Why a text does not name a place for data.
+/// Why a place cannot hold tables.
 #[derive(Debug, thiserror::Error)]
-pub enum DataUrlError {
-    /// Neither a path nor an S3 address.
-    #[error("{0} is neither a directory nor an s3://bucket/prefix address")]
-    Scheme(String),
-    /// An S3 address without a bucket.
-    #[error("{0} names no bucket; write s3://bucket/prefix")]
-    NoBucket(String),
-    /// A path with a character that the lake library does not keep as it is.
-    #[error(
-        "the path {0} holds a percent sign before two hex digits, a backslash or a control character, \
-         which the lake cannot use; choose another directory"
-    )]
-    Unusable(String),
-    /// The current directory, which a relative path starts from, cannot be read.
-    #[error("the path {0} cannot be made absolute")]
-    Absolute(String, #[source] std::io::Error),
+pub(crate) enum LocationError {
+    /// The address of a table there cannot be written.
+    #[error("{0} cannot be part of the address of a table")]
+    NoAddress(String),
     /// The store cannot be set up from the environment.
     #[error("the s3 store cannot be set up from the AWS_* variables")]
     Store(#[source] object_store_lake::Error),
 }
 
-impl DataUrl {
-    /// Reads the text of `--data`.
-    ///
-    /// # Errors
-    /// When the text names neither a directory nor an S3 prefix.
-    pub fn parse(text: &str) -> Result<DataUrl, DataUrlError> {
-        if let Some(address) = text.strip_prefix("s3://") {
-            let (bucket, prefix) = address.split_once('/').unwrap_or((address, ""));
-            if bucket.is_empty() {
-                return Err(DataUrlError::NoBucket(text.to_owned()));
+/// The store that the Delta library reads and writes, rooted at `/` or at the bucket.
+pub(crate) fn root_store(url: &DataUrl) -> Result<Arc<dyn ObjectStore>, LocationError> {
+    match url.s3() {
+        None => Ok(Arc::new(SyncedFileSystem::new(LocalFileSystem::new()))),
+        Some((bucket, _)) => {
+            register_s3_log_store();
+            let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket);
+            if std::env::var("AWS_ENDPOINT_URL").is_ok_and(|url| url.starts_with("http://")) {
+                builder = builder.with_allow_http(true);
             }
-            return Ok(DataUrl(Place::S3 {
-                bucket: bucket.to_owned(),
-                prefix: prefix.trim_matches('/').to_owned(),
-            }));
-        }
-        let path = text.strip_prefix("file://").unwrap_or(text);
-        if path.is_empty() || path.contains("://") {
-            return Err(DataUrlError::Scheme(text.to_owned()));
-        }
-        if is_unusable(path) {
-            return Err(DataUrlError::Unusable(path.escape_debug().to_string()));
-        }
-        let absolute = std::path::absolute(path)
-            .map_err(|source| DataUrlError::Absolute(path.to_owned(), source))?;
-        Ok(DataUrl(Place::Directory(absolute)))
-    }
-
-    /// The directory, if the data lies on this machine.
-    pub fn directory(&self) -> Option<&Path> {
-        match &self.0 {
-            Place::Directory(path) => Some(path),
-            Place::S3 { .. } => None,
-        }
-    }
-
-    /// Bucket and prefix, if the data lies on S3.
-    pub fn s3(&self) -> Option<(&str, &str)> {
-        match &self.0 {
-            Place::Directory(_) => None,
-            Place::S3 { bucket, prefix } => Some((bucket, prefix)),
-        }
-    }
-
-    /// The store that the Delta library reads and writes, rooted at `/` or at the bucket.
-    pub(crate) fn root_store(&self) -> Result<Arc<dyn ObjectStore>, DataUrlError> {
-        match &self.0 {
-            Place::Directory(_) => Ok(Arc::new(SyncedFileSystem::new(LocalFileSystem::new()))),
-            Place::S3 { bucket, .. } => {
-                register_s3_log_store();
-                let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket);
-                if std::env::var("AWS_ENDPOINT_URL").is_ok_and(|url| url.starts_with("http://")) {
-                    builder = builder.with_allow_http(true);
-                }
-                let store = builder.build().map_err(DataUrlError::Store)?;
-                Ok(Arc::new(store))
-            }
-        }
-    }
-
-    /// The address of a table below this place.
-    pub(crate) fn table_url(&self, name: &str) -> Result<Url, DataUrlError> {
-        let scheme_fault = || DataUrlError::Scheme(self.to_string());
-        match &self.0 {
-            Place::Directory(path) => {
-                Url::from_directory_path(path.join("lake").join(name)).map_err(|()| scheme_fault())
-            }
-            Place::S3 { bucket, prefix } => {
-                let parts = [prefix.as_str(), "lake", name];
-                let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-                Url::parse(&format!("s3://{bucket}/{}/", parts.join("/")))
-                    .map_err(|_| scheme_fault())
-            }
+            let store = builder.build().map_err(LocationError::Store)?;
+            Ok(Arc::new(store))
         }
     }
 }
 
-/// The lake library decodes the address of a table twice: `%41` would become another directory.
-fn is_unusable(path: &str) -> bool {
-    let escape = path.split('%').skip(1).any(|rest| {
-        let digits = rest.as_bytes().get(..2);
-        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
-    });
-    escape
-        || path
-            .chars()
-            .any(|letter| letter == '\\' || letter.is_control())
-}
-
-impl fmt::Display for DataUrl {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Place::Directory(path) => write!(formatter, "{}", path.display()),
-            Place::S3 { bucket, prefix } => write!(formatter, "s3://{bucket}/{prefix}"),
-        }
+/// The address of a table below this place.
+pub(crate) fn table_url(url: &DataUrl, name: &str) -> Result<Url, LocationError> {
+    let no_address = || LocationError::NoAddress(url.to_string());
+    if let Some(path) = url.directory() {
+        let path = path.join("lake").join(name);
+        return Url::from_directory_path(path).map_err(|()| no_address());
     }
+    let (bucket, prefix) = url.s3().unwrap_or_default();
+    let parts = [prefix, "lake", name];
+    let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    let address = format!("s3://{bucket}/{}/", parts.join("/"));
+    Url::parse(&address).map_err(|_| no_address())
 }
 
 /// The library's own log store commits by create-only puts, which is what S3 offers; it only has to
@@ -176,46 +85,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_are_read_from_text() {
-        let bucket = DataUrl::parse("s3://bucket/a/b/").unwrap();
-        assert_eq!(bucket.s3(), Some(("bucket", "a/b")));
-        assert_eq!(
-            bucket.table_url("events").unwrap().as_str(),
-            "s3://bucket/a/b/lake/events/"
-        );
-        let bare = DataUrl::parse("s3://bucket").unwrap();
-        assert_eq!(
-            bare.table_url("events").unwrap().as_str(),
-            "s3://bucket/lake/events/"
-        );
-        let directory = DataUrl::parse("/tmp/x").unwrap();
-        assert_eq!(directory.directory(), Some(Path::new("/tmp/x")));
-        assert_eq!(
-            directory.table_url("events").unwrap().as_str(),
-            "file:///tmp/x/lake/events/"
-        );
-        assert!(
-            DataUrl::parse("relative")
-                .unwrap()
-                .directory()
-                .unwrap()
-                .is_absolute()
-        );
-    }
-
-    #[test]
-    fn other_texts_are_refused() {
-        for text in [
-            "",
-            "s3://",
-            "s3:///prefix",
-            "gs://bucket",
-            "http://x",
-            "a%41",
-            "a\\b",
-            "a\nb",
+    fn tables_have_addresses_below_the_place() {
+        for (place, address) in [
+            ("s3://bucket/a/b/", "s3://bucket/a/b/lake/events/"),
+            ("s3://bucket", "s3://bucket/lake/events/"),
+            ("/tmp/x", "file:///tmp/x/lake/events/"),
         ] {
-            assert!(DataUrl::parse(text).is_err(), "{text}");
+            let url = table_url(&DataUrl::parse(place).unwrap(), "events").unwrap();
+            assert_eq!(url.as_str(), address);
         }
     }
 }

@@ -36,6 +36,8 @@ mod tls;
 mod limits;
 mod tally;
 
+mod visible;
+
 /// Spans of requests.
 pub mod trace;
 
@@ -48,3 +50,4 @@ pub use tally::{Connections, Tally};
 pub use tls::{
     CertificateFiles, ChallengeAnswer, Now, Reload, Tls, TlsError, TlsStatus, Validity, read_capped,
 };
+pub use visible::visible;

@@ -41,15 +41,14 @@ mod state;
 mod subject;
 pub mod summary;
 mod trace;
-mod visible;
 
 pub use hosts::HostPolicy;
 pub use lake_source::LakeSource;
 pub use ledger::LedgerHour;
+pub use postlake_listen::visible;
 pub use protect::protect;
 pub use server::{router, serve};
 pub use source::{BoxError, TableSet, TableSnapshot, TableSource, Versions};
 pub use sql::{PlanVisibility, QueryAnswer, SqlEngine, SqlError, SqlErrorKind, SqlLimits, VIEWS};
 pub use state::{Now, ServeConfig, ServeState};
 pub use subject::Subaccount;
-pub use visible::visible;

@@ -5,6 +5,7 @@ use super::tree::Tree;
 use super::workspace::{Dependency, DependencyKind, Package};
 
 const PRODUCT: &[&str] = &[
+    "postlake-location",
     "postlake-event",
     "postlake-raw",
     "postlake-listen",
@@ -19,12 +20,13 @@ const PRODUCT: &[&str] = &[
 
 /// A crate, and the crates of the workspace that it may name.
 const ALLOWED: &[(&str, &[&str])] = &[
+    ("postlake-location", &[]),
     ("postlake-event", &[]),
     ("postlake-raw", &[]),
     ("postlake-listen", &[]),
     ("postlake-acme", &["postlake-listen"]),
     ("postlake-receiver", &["postlake-raw", "postlake-listen"]),
-    ("postlake-lake", &["postlake-event"]),
+    ("postlake-lake", &["postlake-location", "postlake-event"]),
     (
         "postlake-loader",
         &["postlake-raw", "postlake-event", "postlake-lake"],

@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
-use crate::visible::visible;
+use postlake_listen::visible;
 
 /// The schema with a number added to each name that was there before: `x`, `x_2`, `x_3`.
 pub(super) fn with_unique_names(schema: &Schema) -> SchemaRef {

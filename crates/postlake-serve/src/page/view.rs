@@ -11,7 +11,7 @@ use crate::look::{Look, Subject};
 use crate::scores::{ScoreRow, shown as score};
 use crate::subject::Subaccount;
 use crate::summary::{Books, Summary};
-use crate::visible::visible;
+use postlake_listen::visible;
 
 /// Rows of a table on the page; the link beside it leads to all.
 const MOST_ROWS: usize = 50;
