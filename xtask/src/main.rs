@@ -14,6 +14,7 @@ mod fast_checks;
 mod faults;
 mod full_test;
 mod install;
+mod package;
 mod peers;
 mod program;
 mod steps;
@@ -57,6 +58,11 @@ const COMMANDS: &[Command] = &[
         "kill, fail, starve and cut the power of the real program; write the scoreboard",
         faults::run,
     ),
+    (
+        "package",
+        "the packages for AWS Lambda: the function that receives, and the whole program",
+        package::run,
+    ),
     ("tidy", "the structural rules of the tree", |root, _| {
         tidy::run(root)
     }),
@@ -76,6 +82,9 @@ faults [--kills N] [--cuts N] [--io-kills N|all] [--s3-batches N] [--previous PA
     --only      one fault: F1, F2, F3, F4, F5, F6, F15, F16, F17, F24 or (by name only) B19
     --results   write the scoreboard of what postlake-faults printed into this file; may come again
     Writes bench/runs/<date>-<commit>-faults.md and .json
+package [--receive] [--out FOLDER]
+    --receive   only the package that receives
+    Writes postlake-receive.zip and postlake.zip into target/package
 peers
     Example: cargo xtask peers > peers.env, and elsewhere: source peers.env; cargo nextest run -p postlake-sinks
 ";
@@ -109,7 +118,7 @@ fn is_help(name: &str) -> bool {
 fn help() -> String {
     let rows: String = COMMANDS
         .iter()
-        .map(|(name, what, _)| format!("  {name:<7}{what}\n"))
+        .map(|(name, what, _)| format!("  {name:<8}{what}\n"))
         .collect();
     format!("cargo xtask COMMAND\n\n{rows}\n{DETAILS}")
 }

@@ -220,15 +220,34 @@ impl Decoder {
         let mut index = std::mem::take(&mut self.index);
         match Items::of_body(body, &mut index) {
             Some(items) => self.decode_items(input, body, items, counts),
-            None => {
-                let whole = split::whole(body);
-                if !whole.bytes.is_empty() {
-                    counts.items += 1;
-                    self.reject(input, None, Reject::of_non_array(&whole), counts);
-                }
-            }
+            None => self.decode_lone(input, Items::of_lone(body, &mut index), body, counts),
         }
         self.index = index;
+    }
+
+    /// An alert may stand by itself, as in score files; anything else without an array is a reject.
+    fn decode_lone(
+        &mut self,
+        input: &BatchInput<'_>,
+        mut items: Items<'_, '_>,
+        body: &[u8],
+        counts: &mut Counts,
+    ) {
+        let Some(item) = items.next() else { return };
+        let is_alert = text_of(&item).is_ok_and(|text| {
+            let read = self.reader.read(text, &item, items.structure(&item));
+            matches!(read, Ok(ItemKind::Alert(_)))
+        });
+        if is_alert {
+            return self.decode_item(input, &item, items.structure(&item), 0, counts);
+        }
+        counts.items += 1;
+        self.reject(
+            input,
+            None,
+            Reject::of_non_array(&split::whole(body)),
+            counts,
+        );
     }
 
     fn decode_items(

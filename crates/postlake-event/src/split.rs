@@ -93,6 +93,11 @@ impl<'a, 'i> Items<'a, 'i> {
         ))
     }
 
+    /// A body that is no array, as one item.
+    pub(crate) fn of_lone(body: &'a [u8], index: &'i mut Index) -> Items<'a, 'i> {
+        Items::new(body, index, Outside::Body, true, 0, Place::default())
+    }
+
     /// The items of a stream of arrays as far as they lie whole in `buffer`; `place` tells how the
     /// buffer begins. At the end of the stream what is left over is an item, whatever it is.
     ///

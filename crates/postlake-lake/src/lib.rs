@@ -40,7 +40,7 @@ pub use changes::{Change, MissingVersion};
 pub use error::{ErrorKind, LakeError};
 pub use files::{DataFile, StoredFile};
 pub use lake::Lake;
+pub use postlake_location::{DataUrl, DataUrlError};
 pub use rewrite::{Amounts, Job, Onto, Passed, Rewrite, RowFunction, Sorting};
 pub use survey::{FileFault, FileSurvey, Unnamed};
-pub use postlake_location::{DataUrl, DataUrlError};
 pub use table::LakeTable;

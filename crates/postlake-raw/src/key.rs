@@ -72,6 +72,11 @@ impl StreamName {
         }
     }
 
+    /// The random part. That of an import's streams is made of what it imports.
+    pub(crate) fn mark(&self) -> u64 {
+        self.random
+    }
+
     /// Reads a name. `Ok` exactly for texts that [`StreamName`] displays.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
         Self::parse_exact(text).ok_or_else(|| KeyError::Stream(text.to_owned()))

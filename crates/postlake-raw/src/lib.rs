@@ -23,7 +23,7 @@
 //! An envelope line is followed by exactly `body_bytes` bytes, whatever they are, and a newline.
 //!
 //! Start with [`SegmentKey`] (names), then [`Batch`], [`segment`], [`RawStore`]; [`data_directory`] is
-//! what a raw store on a disk needs besides.
+//! what a raw store on a disk needs besides, [`import`] lands what others have stored.
 
 #![cfg_attr(
     test,
@@ -52,6 +52,8 @@ mod store;
 mod audit;
 
 pub use audit::{AuditEntry, MAX_ENTRIES, MAX_ENTRY_BYTES};
+pub mod import;
+
 pub use batch::{Batch, Envelope, SourceKind};
 pub use directory::DurableDirectory;
 pub use key::{KeyError, SegmentKey, SegmentNumber, StreamName};

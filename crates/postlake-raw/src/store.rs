@@ -8,7 +8,7 @@
 mod cause;
 
 #[cfg(test)]
-mod faults;
+pub(crate) mod faults;
 mod foreign;
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,6 @@
 //! Where the data of one test lies, and the program's commands on it.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -161,7 +162,12 @@ impl Place {
 
     /// A command of the program as it is given.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(&self.program);
+        self.command_of(&self.program, arguments)
+    }
+
+    /// As [`Place::command`], of another program.
+    pub fn command_of(&self, program: impl AsRef<OsStr>, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
         let steers = |name: &str| name.starts_with("POSTLAKE_") || name.starts_with("OTEL_");
         let ours = std::env::vars().filter(|(name, _)| steers(name));
         for (name, _) in ours {

@@ -12,6 +12,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use postlake_serve::format::Format;
 use postlake_sparkpost::{Bad, EventType};
 
+use crate::config::{Flags, parse_duration};
+use crate::telemetry::LogFormat;
 pub(crate) use books::{ReportFormat, VerifyArgs, WindowArgs};
 pub(crate) use quarantine::{
     QuarantineCommand, QuarantineDropArgs, QuarantineFilter, QuarantineListArgs, QuarantineShowArgs,
@@ -39,15 +41,6 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// How log lines are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LogFormat {
-    // For people.
-    Text,
-    // One JSON object per line.
-    Json,
-}
-
 const EXAMPLES: &str = "\
 Examples:
   postlake demo                                  see everything with made-up traffic
@@ -67,6 +60,8 @@ pub(crate) enum Command {
     Trigger(TriggerArgs),
     /// Load what was received and exit.
     Load(LoadArgs),
+    /// Load what other receivers have stored: raw batches and score files, object by object.
+    Import(ImportArgs),
     /// Make the tables of the sinks of type dynamodb.
     #[command(subcommand)]
     Dynamodb(DynamodbCommand),
@@ -100,7 +95,10 @@ pub(crate) enum Command {
 impl Command {
     /// Whether it does what traces are about.
     pub(crate) fn may_trace(&self) -> bool {
-        matches!(self, Command::Serve(_) | Command::Load(_))
+        matches!(
+            self,
+            Command::Serve(_) | Command::Load(_) | Command::Lambda(_)
+        )
     }
 }
 
@@ -113,6 +111,16 @@ pub(crate) struct DataArgs {
     /// Configuration file [default: postlake.toml, if there is one].
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+}
+
+impl From<&DataArgs> for Flags {
+    fn from(arguments: &DataArgs) -> Flags {
+        Flags {
+            data: arguments.data.clone(),
+            file: arguments.config.clone(),
+            ..Flags::default()
+        }
+    }
 }
 
 /// A part of the server.
@@ -254,6 +262,34 @@ impl std::str::FromStr for TypeChoice {
 
 #[derive(Debug, Args)]
 pub(crate) struct LoadArgs {
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+}
+
+/// What the objects of an import are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ImportKind {
+    /// Batches of events, named after their batch id.
+    Events,
+    /// Alerts, one entry or many in an object.
+    Alerts,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Run it again at any time: what was imported before is known and not read again.
+
+Examples:
+  postlake import s3://sparkpost-webhooks --data s3://postlake
+  postlake import s3://hs-alerts/scores          HS-... objects are alerts, all others batches of events
+  postlake import ./old --kind events")]
+pub(crate) struct ImportArgs {
+    /// Where the objects lie: a directory or s3://bucket/prefix; nothing there is changed.
+    #[arg(value_name = "URL")]
+    pub(crate) from: String,
+    /// What all of them are [default: alerts if the name begins with HS-, else events].
+    #[arg(long, value_enum, value_name = "KIND")]
+    pub(crate) kind: Option<ImportKind>,
     #[command(flatten)]
     pub(crate) data: DataArgs,
 }
@@ -434,26 +470,4 @@ pub(crate) struct ManArgs {
     /// Write a page for every command into this directory.
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
-}
-
-/// `30s`, `5m`, `2h`, `400d`, or seconds.
-pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
-    let (number, unit) = match text.find(|character: char| !character.is_ascii_digit()) {
-        Some(at) => text.split_at(at),
-        None => (text, "s"),
-    };
-    let number: u64 = number
-        .parse()
-        .map_err(|_| format!("`{text}` is not a time; write it as 30s, 5m or 2h"))?;
-    match unit {
-        "ms" => Ok(Duration::from_millis(number)),
-        "s" => Ok(Duration::from_secs(number)),
-        "m" => Ok(Duration::from_secs(number.saturating_mul(60))),
-        "h" => Ok(Duration::from_secs(number.saturating_mul(3600))),
-        "d" => Ok(Duration::from_secs(number.saturating_mul(86_400))),
-        unit => Err(format!(
-            "`{}` is not a unit of time; use ms, s, m, h or d",
-            unit.trim()
-        )),
-    }
 }

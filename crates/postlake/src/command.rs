@@ -6,6 +6,7 @@ mod convert;
 mod demo;
 mod doctor;
 mod dynamodb;
+mod import;
 mod init;
 mod lambda;
 mod load;
@@ -35,6 +36,7 @@ pub(crate) fn run(command: Command, sockets: &Sockets) -> Result<ExitCode, Failu
         Command::Demo(arguments) => block_on(demo::run(arguments)),
         Command::Trigger(arguments) => block_on(trigger::run(arguments)),
         Command::Load(arguments) => block_on(load::run(arguments)),
+        Command::Import(arguments) => block_on(import::run(arguments)),
         Command::Dynamodb(command) => block_on(dynamodb::run(command)),
         Command::Lambda(arguments) => block_on(lambda::run(arguments)),
         Command::Query(arguments) => block_on(query::run(arguments)),

@@ -6,6 +6,7 @@
 mod acme;
 mod auth;
 mod disk;
+mod duration;
 mod effective;
 mod faults;
 mod load;
@@ -23,14 +24,14 @@ use figment::Figment;
 use figment::providers::{Env, Format as _, Toml};
 use figment::value::{Dict, Value};
 use ipnet::IpNet;
-use postlake_lake::DataUrl;
 use postlake_listen::{CertificateFiles, Limits};
+use postlake_location::DataUrl;
 use serde::Deserialize;
 
-use crate::cli::{DataArgs, parse_duration};
 use crate::exit::{Exit, Failure};
 pub(crate) use auth::{AuthKeys, NamedSecret};
 pub(crate) use disk::DiskSettings;
+pub(crate) use duration::parse_duration;
 pub(crate) use effective::{Effective, effective, named_files};
 pub(crate) use faults::Faults;
 pub(crate) use load::LoadSettings;
@@ -112,16 +113,6 @@ pub(crate) struct Flags {
     pub(crate) secrets: bool,
     /// Look at the variables of OpenTelemetry; who sends no traces cannot be stopped by them.
     pub(crate) traces: bool,
-}
-
-impl From<&DataArgs> for Flags {
-    fn from(arguments: &DataArgs) -> Flags {
-        Flags {
-            data: arguments.data.clone(),
-            file: arguments.config.clone(),
-            ..Flags::default()
-        }
-    }
 }
 
 impl Settings {

@@ -55,7 +55,7 @@ fn write_id(file: &mut File) -> std::io::Result<()> {
 /// Makes the directory with its missing parents, and has the entries of all of them on the disk before
 /// anything in it is acknowledged. Also of those that were there: an earlier start may have made them
 /// and been killed before it could sync them.
-fn create_synced(directory: &Path) -> std::io::Result<()> {
+pub(crate) fn create_synced(directory: &Path) -> std::io::Result<()> {
     std::fs::create_dir_all(directory)?;
     for place in std::path::absolute(directory)?.ancestors() {
         match File::open(place) {

@@ -1,45 +1,26 @@
 //! postlake as a function of AWS Lambda: the same receiver and the same loader, started by events.
 //!
 //! `receive` answers the requests of a load balancer, of an API gateway or of a function URL, `load`
-//! takes the notifications of the bucket, `maintain` runs on a schedule. No SDK: the runtime's
-//! interface is three HTTP calls ([`runtime`]).
+//! takes the notifications of the bucket, `maintain` runs on a schedule. What they have in common, and
+//! the one that receives, is in [`crate::function`]: a small program of its own has that alone.
 
-mod http_event;
 mod load;
 mod notice;
-mod receive;
-mod runtime;
 
 use crate::cli::FunctionRole;
 use crate::config::{Flags, Settings};
 use crate::exit::Failure;
+use crate::function;
+use crate::function::receive::Receiving;
+use crate::function::runtime::Invocation;
 use load::Loading;
-use receive::Receiving;
-use runtime::{Invocation, Runtime, VARIABLE};
-
-/// Whether this process was started by the runtime, which gives no arguments.
-pub(crate) fn is_entered() -> bool {
-    std::env::var_os(VARIABLE).is_some() && std::env::args_os().len() == 1
-}
 
 /// Answers invocations until the runtime ends the process.
 ///
 /// # Errors
 /// When the function cannot start, or the runtime does not answer.
 pub(crate) async fn run(role: FunctionRole, flags: &Flags) -> Result<(), Failure> {
-    let runtime = Runtime::of_environment()?;
-    let function = match Function::start(role, flags) {
-        Ok(function) => function,
-        Err(failure) => {
-            runtime.cannot_start(&failure).await;
-            return Err(failure);
-        }
-    };
-    loop {
-        let invocation = runtime.next().await?;
-        let done = function.answer(&invocation).await;
-        runtime.answer(&invocation, done).await?;
-    }
+    function::run(|| Function::start(role, flags)).await
 }
 
 /// What answers.
@@ -53,6 +34,7 @@ impl Function {
     fn start(role: FunctionRole, flags: &Flags) -> Result<Function, Failure> {
         let flags = Flags {
             secrets: role == FunctionRole::Receive,
+            traces: true,
             ..flags.clone()
         };
         let settings = Settings::read(&flags)?;
@@ -62,7 +44,9 @@ impl Function {
             FunctionRole::Maintain => Function::Maintain(Loading::new(settings)),
         })
     }
+}
 
+impl function::Function for Function {
     async fn answer(&self, invocation: &Invocation) -> Result<Vec<u8>, Failure> {
         match self {
             Function::Receive(receiving) => receiving.answer(invocation).await,

@@ -1,12 +1,13 @@
 //! postlake: SparkPost webhooks and Health Score alerts, durable, in an open lake.
 //!
 //! The commands ([`cli`], [`command`]), the configuration ([`config`]), the parts of a running server
-//! ([`role`]), the functions of AWS Lambda ([`lambda`]), what the operator sees of it ([`admin`]) and the one place that puts concrete parts together ([`wire`]).
+//! ([`role`]), the functions of AWS Lambda ([`function`], [`lambda`]), what the operator sees of it ([`admin`]) and the one place that puts concrete parts together ([`wire`]).
 
 mod admin;
 mod cli;
 mod command;
 mod config;
+mod function;
 mod lambda;
 mod role;
 mod wire;
@@ -26,7 +27,7 @@ use clap::Parser as _;
 fn main() -> ExitCode {
     // Before there are threads: it takes the sockets' variables out of the environment.
     let sockets = sockets::Sockets::from_environment();
-    let cli = match lambda::is_entered() {
+    let cli = match function::is_entered() {
         true => cli::Cli::parse_from(["postlake", "lambda"]),
         false => cli::Cli::parse(),
     };

@@ -21,12 +21,21 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::cli::LogFormat;
 use crate::config::TraceSettings;
 use crate::exit::{Exit, Failure};
 use line::Line;
 use repeats::Repeats;
-pub(crate) use traces::{counts as span_counts, flush as flush_traces};
+pub(crate) use traces::{counts as span_counts, flush as flush_traces, send as send_traces};
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "whole", derive(clap::ValueEnum))]
+pub(crate) enum LogFormat {
+    // For people.
+    Text,
+    // One JSON object per line.
+    Json,
+}
 
 /// Libraries that write values of rows and questions into their debug logs: `POSTLAKE_LOG=debug` does
 /// not reach them. The Delta ones also warn about every commit of somebody else; the loader says what

@@ -73,6 +73,24 @@ const LACKS: &[(&str, &[&str])] = &[
     ("xtask", &["arrow-array", "tokio", "clap", "reqwest"]),
 ];
 
+/// As [`LACKS`], for a crate without its features: the function that receives is built so.
+const LACKS_WITHOUT_FEATURES: &[(&str, &[&str])] = &[(
+    "postlake",
+    &[
+        "postlake-event",
+        "postlake-lake",
+        "postlake-loader",
+        "postlake-serve",
+        "postlake-sinks",
+        "arrow",
+        "arrow-array",
+        "parquet",
+        "datafusion",
+        "deltalake-core",
+        "clap",
+    ],
+)];
+
 /// A package, the version line where two are in use, and the only crates that may name it.
 const ONLY: &[(&str, &str, &[&str])] = &[
     ("deltalake-core", "", &["postlake-lake"]),
@@ -97,12 +115,26 @@ pub(crate) fn check(packages: &[Package], tree: &Tree) -> Vec<Finding> {
         .iter()
         .flat_map(|(name, lacks)| check_lacks(name, lacks, packages, &lock))
         .collect();
+    let bare: Vec<_> = packages.iter().map(without_features).collect();
+    findings.extend(
+        LACKS_WITHOUT_FEATURES
+            .iter()
+            .flat_map(|(name, lacks)| check_lacks(name, lacks, &bare, &lock)),
+    );
     findings.extend(
         packages
             .iter()
             .flat_map(|package| check_only(package, tree)),
     );
     findings
+}
+
+fn without_features(package: &Package) -> Package {
+    let mut package = package.clone();
+    package
+        .dependencies
+        .retain(|dependency| !dependency.optional);
+    package
 }
 
 fn check_lacks(name: &str, lacks: &[&str], packages: &[Package], lock: &Lock) -> Vec<Finding> {
@@ -297,12 +329,26 @@ version = "59.0.0"
     }
 
     #[test]
+    fn what_comes_with_a_feature_is_absent_without_it() {
+        let mut postlake = package("postlake", &[("axum", Normal)]);
+        let lock = Tree::of(&[(LOCK, LOCK_TEXT)]);
+        let found = check(std::slice::from_ref(&postlake), &lock);
+        assert_eq!(
+            what(&found),
+            ["postlake pulls in parquet: postlake -> axum -> hyper -> parquet"]
+        );
+        postlake.dependencies[0].optional = true;
+        assert!(check(&[postlake], &lock).is_empty());
+    }
+
+    #[test]
     fn the_lock_tells_versions_apart() {
         let lock = Lock::parse(LOCK_TEXT);
         let mut dependency = Dependency {
             name: "object_store".to_owned(),
             kind: Normal,
             requirement: "^0.13.2".to_owned(),
+            optional: false,
         };
         assert_eq!(lock.locked(&dependency), "object_store 0.13.2");
         dependency.requirement = "^0.14.2".to_owned();

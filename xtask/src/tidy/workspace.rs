@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 /// One package of the workspace.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Package {
     pub(crate) name: String,
     /// Its folder, relative to the root, with `/`.
@@ -25,6 +25,8 @@ pub(crate) struct Dependency {
     pub(crate) kind: DependencyKind,
     /// A version requirement such as `^0.13.2`; `*` for a path.
     pub(crate) requirement: String,
+    /// Only there with a feature.
+    pub(crate) optional: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -104,6 +106,7 @@ fn read_dependency(dependency: &Value) -> Dependency {
             _ => DependencyKind::Normal,
         },
         requirement: text(dependency, "req").to_owned(),
+        optional: dependency.get("optional").and_then(Value::as_bool) == Some(true),
     }
 }
 
@@ -129,6 +132,7 @@ pub(crate) fn package(name: &str, dependencies: &[(&str, DependencyKind)]) -> Pa
                 name: (*name).to_owned(),
                 kind: *kind,
                 requirement: "*".to_owned(),
+                optional: false,
             })
             .collect(),
         targets: Vec::new(),

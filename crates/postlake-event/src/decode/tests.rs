@@ -85,6 +85,19 @@ fn bodies_that_are_no_arrays_are_one_reject() {
 }
 
 #[test]
+fn an_alert_may_stand_by_itself() {
+    let alert = br#" {"alert_id": 1, "metric": "health_score", "filters": {"subaccount_id": 3}, "triggered_value": 5.5, "triggered_at": "2021-03-23T08:31:28.999Z"}
+"#;
+    check(alert, (0, 1, 0), &[]);
+    let array = [b"[", &alert[..], b"]"].concat();
+    let rows = |body: &[u8]| decode(body).1.alerts;
+    assert_eq!(rows(alert), rows(&array), "no byte tells them apart");
+    // Two are no JSON, half of one is none either.
+    check(&[&alert[..], alert].concat(), (0, 0, 0), &["json"]);
+    check(&alert[..40], (0, 0, 0), &["json"]);
+}
+
+#[test]
 fn a_broken_item_never_costs_its_neighbours() {
     let broken = [
         ("1", "envelope"),

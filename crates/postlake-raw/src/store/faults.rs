@@ -14,7 +14,7 @@ use object_store::{
 
 /// What happens to a put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// The store is not reached.
     Before,
     /// The object is stored, the answer is lost.
@@ -31,26 +31,41 @@ pub(super) enum Fault {
 
 /// Does `fault` to the next `puts` puts, then behaves.
 #[derive(Debug)]
-pub(super) struct Faulty {
+pub(crate) struct Faulty {
     inner: Arc<dyn ObjectStore>,
     fault: Fault,
+    /// Puts before those, which go through.
+    spared: AtomicUsize,
     puts: AtomicUsize,
 }
 
 impl Faulty {
-    pub(super) fn new(inner: Arc<dyn ObjectStore>, fault: Fault, puts: usize) -> Arc<Self> {
+    pub(crate) fn new(inner: Arc<dyn ObjectStore>, fault: Fault, puts: usize) -> Arc<Self> {
+        Self::later(inner, fault, 0, puts)
+    }
+
+    /// As `new`, after `spared` puts that go through.
+    pub(crate) fn later(
+        inner: Arc<dyn ObjectStore>,
+        fault: Fault,
+        spared: usize,
+        puts: usize,
+    ) -> Arc<Self> {
         Arc::new(Self {
             inner,
             fault,
+            spared: AtomicUsize::new(spared),
             puts: AtomicUsize::new(puts),
         })
     }
 
     fn strikes(&self) -> bool {
         let take = |left: usize| left.checked_sub(1);
-        self.puts
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, take)
-            .is_ok()
+        let taken = |from: &AtomicUsize| {
+            from.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take)
+                .is_ok()
+        };
+        !taken(&self.spared) && taken(&self.puts)
     }
 }
 

@@ -373,6 +373,11 @@ fn sinks(page: &mut Families<'_>, sinks: &[Sink]) -> fmt::Result {
         sinks.iter().map(|sink| (of_sink(sink), sink.versions)),
     )?;
     page.counters(
+        "postlake_sink_refused_rows",
+        "Rows that the sink's destination never takes, each in the log",
+        sinks.iter().map(|sink| (of_sink(sink), sink.refused)),
+    )?;
+    page.counters(
         "postlake_sink_failures",
         "Rounds of deliveries that failed",
         sinks.iter().map(|sink| (of_sink(sink), sink.failures)),

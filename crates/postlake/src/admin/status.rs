@@ -182,6 +182,9 @@ pub(crate) struct Sink {
     pub(crate) name: String,
     pub(crate) rows: u64,
     pub(crate) versions: u64,
+    /// Rows that its destination never takes.
+    #[serde(default)]
+    pub(crate) refused: u64,
     pub(crate) failures: u64,
     pub(crate) last_success_at: Option<DateTime<Utc>>,
     pub(crate) last_failure_at: Option<DateTime<Utc>>,

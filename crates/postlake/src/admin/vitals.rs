@@ -95,6 +95,7 @@ impl Vitals {
             name: name.to_owned(),
             rows: 0,
             versions: 0,
+            refused: 0,
             failures: 0,
             last_success_at: None,
             last_failure_at: None,
@@ -181,6 +182,7 @@ impl Vitals {
             };
             sink.rows += delivered.rows;
             sink.versions += delivered.versions;
+            sink.refused += delivered.refused;
             if failed {
                 sink.failures += 1;
                 sink.last_failure_at = Some(now);
@@ -352,6 +354,23 @@ mod tests {
             ..Backlog::default()
         });
         assert_eq!(lag(), 5.0);
+    }
+
+    #[test]
+    fn rows_that_a_sink_never_takes_are_counted() {
+        let start = Utc.with_ymd_and_hms(2026, 1, 2, 3, 0, 0).unwrap();
+        let vitals = Vitals::new(Arc::new(ManualClock::new(start)), None);
+        vitals.has_loader(["store"].into_iter());
+        let delivered = Delivered {
+            rows: 5,
+            refused: 2,
+            ..Delivered::default()
+        };
+        vitals.delivered("store", &delivered, false);
+        vitals.delivered("store", &delivered, false);
+        let page = crate::admin::metrics::page(vitals.status()).unwrap();
+        let line = "postlake_sink_refused_rows_total{sink=\"store\"} 4";
+        assert!(page.lines().any(|said| said == line), "{page}");
     }
 
     #[test]

@@ -143,14 +143,26 @@ async fn examine(settings: &Settings, flags: &Flags) -> Result<Vec<Finding>, Fai
     Ok(findings)
 }
 
-/// What stands between the sender and us on AWS.
+/// What a load balancer hands a function of AWS, in bytes.
+const BALANCER_BYTES: u64 = 1_000_000;
+
+/// What stands between the sender and us on AWS. Whether there is a load balancer cannot be seen from here;
+/// that these are a function's settings can.
 fn bodies(settings: &Settings) -> Finding {
+    let most = settings.receiver.max_body_bytes;
     let found = format!(
-        "up to {} bytes are taken; an AWS Application Load Balancer passes at most 1 MB on to a \
-         Lambda function, so have it point to an instance or a container",
-        settings.receiver.max_body_bytes
+        "up to {most} bytes are taken, of which an AWS load balancer hands a function at most 1 MB: larger \
+         batches, and alerts on more than about 4,500 subaccounts, get its 413"
     );
-    Finding::ok("bodies", "ingest.max_body_bytes", found)
+    let finding = Finding::ok("bodies", "ingest.max_body_bytes", found);
+    let is_function = std::env::var("POSTLAKE_ROLE").is_ok_and(|role| role == "receive");
+    match is_function && most > BALANCER_BYTES {
+        false => finding,
+        true => finding.warn(
+            "if there is one, have SparkPost post to the function URL, or make `postlake serve --role receive` \
+             its target; docs/aws.md says how",
+        ),
+    }
 }
 
 fn tell(finding: &Finding) -> Result<(), Failure> {

@@ -19,7 +19,13 @@ pub(crate) async fn run(arguments: LoadArgs) -> Result<ExitCode, Failure> {
         traces: true,
         ..Flags::from(&arguments.data)
     })?;
-    let mut loader = wire::loader(&settings)?;
+    load(&settings).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Loads what was received, gives it to the sinks, and says how much that was.
+pub(super) async fn load(settings: &Settings) -> Result<(), Failure> {
+    let mut loader = wire::loader(settings)?;
     let mut total = PassReport::default();
     let mut conflicts = 0;
     loop {
@@ -36,7 +42,7 @@ pub(crate) async fn run(arguments: LoadArgs) -> Result<ExitCode, Failure> {
         }
     }
     let lake = wire::lake(&settings.data)?;
-    for sink in wire::sinks(&settings)? {
+    for sink in wire::sinks(settings)? {
         let mut delivered = Delivered::default();
         deliver_pending(&lake, sink.as_ref(), &mut delivered)
             .await
@@ -70,8 +76,7 @@ pub(crate) async fn run(arguments: LoadArgs) -> Result<ExitCode, Failure> {
         total.alerts,
         total.duplicates,
         total.rejects
-    ))?;
-    Ok(ExitCode::SUCCESS)
+    ))
 }
 
 fn add(total: &mut PassReport, report: &PassReport) {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use figment::Figment;
 use postlake_acme::{ExternalAccount, Settings};
-use postlake_lake::DataUrl;
+use postlake_location::DataUrl;
 use serde::Deserialize;
 use url::Url;
 

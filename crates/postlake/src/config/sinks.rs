@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use figment::Figment;
-use postlake_lake::DataUrl;
+use postlake_location::DataUrl;
 use serde::Deserialize;
 
-use super::{Faults, TimeText};
-use crate::cli::parse_duration;
+use super::{Faults, TimeText, parse_duration};
 
 /// A configured sink.
 #[derive(Clone, Debug, PartialEq, Eq)]

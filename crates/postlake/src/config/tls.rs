@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use figment::Figment;
 use figment::value::Value;
-use postlake_lake::DataUrl;
 use postlake_listen::CertificateFiles;
+use postlake_location::DataUrl;
 use serde::Deserialize;
 
 use super::{Faults, acme};

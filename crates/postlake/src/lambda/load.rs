@@ -12,9 +12,9 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::notice::{self, Message};
-use super::runtime::Invocation;
 use crate::config::Settings;
 use crate::exit::{Exit, Failure, chain};
+use crate::function::runtime::Invocation;
 use crate::wire;
 
 /// No pass begins in the last part of an invocation's time.

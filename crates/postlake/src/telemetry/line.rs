@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use postlake_serve::visible;
+use postlake_listen::visible;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level};

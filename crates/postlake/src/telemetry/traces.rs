@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use postlake_raw::clock::Clock;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::{Level, Subscriber};
 use tracing_subscriber::filter::{Filtered, Targets};
@@ -61,7 +61,11 @@ static SENDING: OnceLock<Sending> = OnceLock::new();
 struct Sending {
     end: CancellationToken,
     ended: Mutex<Receiver<()>>,
+    orders: mpsc::Sender<Order>,
 }
+
+/// An order to send at once; whoever gave it hears of the end by its being dropped.
+type Order = oneshot::Sender<()>;
 
 /// Sends what has ended so far and nothing after that. Returns when it is sent or given up, or after
 /// `limit`; at once without traces and the second time.
@@ -74,6 +78,24 @@ pub(crate) fn flush(limit: Duration) {
     // The thread drops its end when it is done; an error means that or that the time is over.
     if ended.recv_timeout(limit) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
         tracing::warn!("the collector of traces did not take the last of them in time");
+    }
+}
+
+/// Sends what has ended so far. Returns when it is sent or given up, or after `limit`; at once without
+/// traces. For a process that stands still after this.
+pub(crate) async fn send(limit: Duration) {
+    let Some(sending) = SENDING.get() else {
+        return;
+    };
+    let (order, done) = oneshot::channel();
+    let sent = async {
+        if sending.orders.send(order).await.is_ok() {
+            // It is dropped, never answered.
+            done.await.unwrap_or_default();
+        }
+    };
+    if tokio::time::timeout(limit, sent).await.is_err() {
+        tracing::debug!("the collector of traces takes its time");
     }
 }
 
@@ -95,7 +117,8 @@ where
     let (queue, spans) = mpsc::channel(settings.batches.queue_spans);
     let end = CancellationToken::new();
     let (ending, ended) = sync_channel::<()>(1);
-    let sender = Sender::new(settings, spans, end.clone())
+    let (orders, given) = mpsc::channel(1);
+    let sender = Sender::new(settings, spans, given, end.clone())
         .map_err(|source| Failure::caused(Exit::Failure, "set up sending traces", source))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -111,6 +134,7 @@ where
     SENDING.get_or_init(|| Sending {
         end,
         ended: Mutex::new(ended),
+        orders,
     });
     let sampling = Sampling::new(settings.sampler, settings.honours_parent);
     let parts = PARTS.map(|part| (part, Level::INFO));

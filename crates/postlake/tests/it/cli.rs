@@ -38,11 +38,12 @@ fn run(place: &Place, arguments: &[&str]) -> Outcome {
     Running::start(&mut place.command(arguments)).wait()
 }
 
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 18] = [
     "serve",
     "demo",
     "trigger",
     "load",
+    "import",
     "dynamodb",
     "lambda",
     "query",

@@ -13,7 +13,7 @@ use postlake_testkit::lambda::{Function, Invoked};
 use postlake_testkit::{Place, faulty_s3};
 use serde_json::{Value, json};
 
-use crate::{PROGRAM, fixtures};
+use crate::{PROGRAM, RECEIVE_PROGRAM, fixtures};
 
 /// What a template gives a function; the sender waits no longer either.
 const TIME: Duration = Duration::from_secs(10);
@@ -24,7 +24,11 @@ const SECRET: &str = "a-secret-that-is-long-enough-for-a-path";
 const PASSWORD: &str = "a-password-that-is-long-enough";
 
 fn function(place: &Place, role: &str) -> Command {
-    let mut command = place.command(&[]);
+    function_of(PROGRAM, place, role)
+}
+
+fn function_of(program: &str, place: &Place, role: &str) -> Command {
+    let mut command = place.command_of(program, &[]);
     command
         .env("POSTLAKE_ROLE", role)
         .env("POSTLAKE_STORE__URL", place.url())
@@ -43,8 +47,9 @@ fn place_with_credentials(s3: &FaultyS3) -> Place {
     place
 }
 
+/// The program of the package that receives.
 fn receiver(place: &Place) -> Function {
-    Function::start(&mut function(place, "receive"))
+    Function::start(&mut function_of(RECEIVE_PROGRAM, place, "receive"))
 }
 
 fn loader(place: &Place) -> Function {
@@ -131,11 +136,18 @@ fn text(name: &str) -> String {
     String::from_utf8(fixtures::read(name)).unwrap()
 }
 
+/// The small program and `postlake` under the role are the same function.
 #[test]
 fn the_receive_function_answers_as_the_server_does() {
+    for program in [RECEIVE_PROGRAM, PROGRAM] {
+        answers_as_the_server_does(program);
+    }
+}
+
+fn answers_as_the_server_does(program: &str) {
     let s3 = FaultyS3::start(1);
     let place = place_with_credentials(&s3);
-    let function = receiver(&place);
+    let function = Function::start(&mut function_of(program, &place, "receive"));
     let none = json!({});
     let cases = [
         (request("GET", "/livez", &none, ""), 200),
@@ -166,6 +178,45 @@ fn the_receive_function_answers_as_the_server_does() {
     assert_eq!(status(&function, &events("[1]")), 200);
     assert!(landed(&s3).contains("[1]"));
     function.kill();
+}
+
+#[test]
+fn the_small_program_says_that_it_only_receives() {
+    let s3 = FaultyS3::start(1);
+    let place = place_with_credentials(&s3);
+    let mut load = function_of(RECEIVE_PROGRAM, &place, "load");
+    let (error, outcome) = Function::start(&mut load).cannot_start();
+    assert_eq!(
+        error["errorMessage"],
+        "POSTLAKE_ROLE is load, and this package has the function `receive` alone; \
+         use the package of the whole program, docs/aws.md says how"
+    );
+    assert_eq!(outcome.code, Some(78));
+}
+
+/// F23: a load balancer hands a function at most 1 MB.
+#[test]
+fn doctor_tells_of_the_wall_at_1_mb() {
+    let s3 = FaultyS3::start(1);
+    let place = place_with_credentials(&s3);
+    for (role, most, level) in [
+        ("receive", "33554432", "warn"),
+        ("receive", "1000000", "ok"),
+        ("load", "33554432", "ok"),
+    ] {
+        let mut doctor = place.command_here(&["doctor", "--json"]);
+        doctor
+            .env("POSTLAKE_ROLE", role)
+            .env("POSTLAKE_INGEST__MAX_BODY_BYTES", most)
+            .env("A_PASSWORD", PASSWORD)
+            .env("A_SECRET", SECRET);
+        let said: Value = serde_json::from_slice(&doctor.output().unwrap().stdout).unwrap();
+        let findings = said["findings"].as_array().unwrap();
+        let found = findings.iter().find(|finding| finding["check"] == "bodies");
+        let found = found.unwrap();
+        assert_eq!(found["level"], level, "{found}");
+        assert!(found["found"].as_str().unwrap().contains("1 MB"), "{found}");
+    }
 }
 
 /// One environment, one stream; the binary body of a compressed request comes through.

@@ -24,6 +24,7 @@ mod disk;
 mod faulty_store;
 mod fixtures;
 mod functions;
+mod import;
 mod loaders;
 mod memory;
 mod open_lake;
@@ -44,3 +45,6 @@ mod traffic;
 
 /// The program under test.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_postlake");
+
+/// The program that receives as a function, and nothing else.
+const RECEIVE_PROGRAM: &str = env!("CARGO_BIN_EXE_postlake-receive");

@@ -6,14 +6,15 @@ use std::collections::HashMap;
 use std::fs;
 use std::time::{Duration, Instant};
 
+use postlake_testkit::lambda::Function;
 use postlake_testkit::peers::{self, Python};
 use postlake_testkit::{Place, Server, http, until};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::PROGRAM;
 use crate::open_lake::script;
 use crate::traffic::one_event;
+use crate::{PROGRAM, RECEIVE_PROGRAM};
 use collector::{Collector, Mood};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -415,6 +416,43 @@ fn what_is_there_at_the_end_is_sent() {
         "append batches",
     ] {
         assert!(has(name), "{name}");
+    }
+}
+
+/// A function stands still between two events, perhaps for ever: what it has is sent before that.
+#[test]
+fn a_function_sends_its_spans_before_it_asks_for_the_next_event() {
+    let Some(python) = peers::python() else {
+        return;
+    };
+    let place = Place::local(PROGRAM);
+    let collector = Collector::start(Mood::Takes);
+    let mut command = place.command_of(RECEIVE_PROGRAM, &[]);
+    command
+        .env("POSTLAKE_STORE__URL", place.url())
+        .env("POSTLAKE_DANGEROUSLY_OPEN_TO_EVERYONE", "1")
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url)
+        .env("OTEL_BSP_SCHEDULE_DELAY", "600000");
+    let function = Function::start(&mut command);
+    let event = json!({
+        "requestContext": { "elb": {} },
+        "httpMethod": "POST",
+        "path": "/webhooks/events",
+        "headers": {},
+        "body": "[]",
+    });
+    for number in 1..=2 {
+        let answer = function.invoke(&event, Duration::from_secs(10)).answer();
+        assert_eq!(answer["statusCode"], 200);
+        until("the spans are sent", || {
+            (collector.taken().len() == number).then_some(())
+        });
+    }
+    function.kill();
+    let spans = decoded(&place, &python, &collector, "pb");
+    for name in ["POST /webhooks/events", "commit", "put"] {
+        let found = spans.iter().filter(|span| span.name == name);
+        assert_eq!(found.count(), 2, "{name}: {spans:?}");
     }
 }
 

@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::span::Span;
-use super::{FAILED, SENT, encode};
+use super::{FAILED, Order, SENT, encode};
 use crate::config::{BatchSettings, Protocol, TraceSettings};
 
 /// Pauses between two attempts, doubling from the first to the second, each a little different.
@@ -34,6 +34,7 @@ pub(super) struct Sender {
     resource: BTreeMap<String, String>,
     client: Client,
     spans: mpsc::Receiver<Span>,
+    orders: mpsc::Receiver<Order>,
     end: CancellationToken,
     /// The last batch could not be sent, and that was told.
     away: bool,
@@ -54,6 +55,7 @@ impl Sender {
     pub(super) fn new(
         settings: &TraceSettings,
         spans: mpsc::Receiver<Span>,
+        orders: mpsc::Receiver<Order>,
         end: CancellationToken,
     ) -> reqwest::Result<Sender> {
         let client = Client::builder()
@@ -65,6 +67,7 @@ impl Sender {
             settings: settings.clone(),
             client,
             spans,
+            orders,
             end,
             away: false,
         })
@@ -76,12 +79,22 @@ impl Sender {
         let mut batch = Vec::new();
         while !end.is_cancelled() {
             tokio::select! {
-                () = gather(&mut self.spans, &mut batch, self.settings.batches) => {}
+                () = gather(&mut self.spans, &mut batch, self.settings.batches) => {
+                    self.send(std::mem::take(&mut batch)).await;
+                }
+                Some(order) = self.orders.recv() => {
+                    self.send_all(std::mem::take(&mut batch)).await;
+                    drop(order);
+                }
                 () = end.cancelled() => break,
             }
-            self.send(std::mem::take(&mut batch)).await;
         }
         self.spans.close();
+        self.send_all(batch).await;
+    }
+
+    /// The batch and what is in the queue.
+    async fn send_all(&mut self, mut batch: Vec<Span>) {
         loop {
             while batch.len() < self.settings.batches.batch_spans
                 && let Ok(span) = self.spans.try_recv()

@@ -184,7 +184,8 @@ fn defect_failing_error_path() {
 fn defect_no_authentication() {
     let s3 = FaultyS3::start(1);
     let open = Place::on_faulty_s3(PROGRAM, &s3);
-    let (error, outcome) = Function::start(&mut function(&open, "receive")).cannot_start();
+    let (error, outcome) =
+        Function::start(&mut function_of(RECEIVE_PROGRAM, &open, "receive")).cannot_start();
     let said = error["errorMessage"].as_str().unwrap();
     assert!(
         said.starts_with("anybody who knows the address can post"),

@@ -1,5 +1,5 @@
 """The line on an emulator of AWS. `setup SETTINGS` makes it and prints how to reach it, `table NAME` prints the
-items of a table. SETTINGS is JSON: name, program, environment of the functions, role by role."""
+items of a table. SETTINGS is JSON: name, and role by role the command of the program and its environment."""
 
 import io
 import json
@@ -22,7 +22,8 @@ def package(program):
     with zipfile.ZipFile(content, "w") as package:
         entry = zipfile.ZipInfo("bootstrap")
         entry.external_attr = 0o755 << 16
-        package.writestr(entry, f"#!/bin/sh\nexec '{program}' lambda\n")
+        command = " ".join(f"'{part}'" for part in program)
+        package.writestr(entry, f"#!/bin/sh\nexec {command}\n")
     return content.getvalue()
 
 
@@ -75,8 +76,8 @@ def queue(name, bucket, function_name):
 
 
 def setup(settings):
-    name, program, roles = settings["name"], settings["program"], settings["roles"]
-    arns = {role: function(f"{name}-{role}", program, environment) for role, environment in roles.items()}
+    name, programs, roles = settings["name"], settings["programs"], settings["roles"]
+    arns = {role: function(f"{name}-{role}", programs[role], environment) for role, environment in roles.items()}
     queue(name, settings["bucket"], f"{name}-load")
     return {"alb": balancer(name, arns["receive"])}
 

@@ -67,7 +67,7 @@ impl Line {
         };
         let settings = json!({
             "name": name,
-            "program": PROGRAM,
+            "programs": { "receive": [RECEIVE_PROGRAM], "load": [PROGRAM, "lambda"] },
             "bucket": bucket,
             "roles": { "receive": environment("receive"), "load": environment("load") },
         });

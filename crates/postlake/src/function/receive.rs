@@ -10,8 +10,8 @@ use postlake_raw::SegmentKey;
 use postlake_receiver::{OnLanded, Receiver};
 use tower::Service as _;
 
-use super::http_event;
 use super::runtime::Invocation;
+use super::{Function, http_event};
 use crate::config::Settings;
 use crate::exit::{Exit, Failure};
 use crate::wire;
@@ -25,7 +25,7 @@ const RESERVE: Duration = Duration::from_millis(500);
 /// How often is looked whether an alert has been landed after all.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
-pub(super) struct Receiving {
+pub(crate) struct Receiving {
     receiver: Arc<Receiver>,
     router: Router,
 }
@@ -33,7 +33,7 @@ pub(super) struct Receiving {
 impl Receiving {
     /// Nothing is written and nothing is asked before the first request: that would be time of a cold
     /// start. `postlake doctor` looks at the store.
-    pub(super) fn start(settings: &Settings) -> Result<Receiving, Failure> {
+    pub(crate) fn start(settings: &Settings) -> Result<Receiving, Failure> {
         let open = std::env::var_os(OPEN_VARIABLE).is_some_and(|value| value == "1");
         if !settings.receiver.auth.has_credentials() && !open {
             let message = format!(
@@ -54,18 +54,6 @@ impl Receiving {
         Ok(Receiving { receiver, router })
     }
 
-    /// The answer of the server's own paths.
-    pub(super) async fn answer(&self, invocation: &Invocation) -> Result<Vec<u8>, Failure> {
-        let (door, request) = http_event::request(&invocation.event)
-            .map_err(|source| Failure::caused(Exit::Data, "read the request", source))?;
-        let response = self.router.clone().call(request).await;
-        let response = response.unwrap_or_else(|never: Infallible| match never {});
-        self.land_alerts(invocation).await;
-        http_event::answer(door, response)
-            .await
-            .map_err(|source| Failure::caused(Exit::Failure, "write the answer", source))
-    }
-
     /// Between invocations the process stands still. An alert that was answered 503 is not sent again,
     /// and the receiver still tries to land it: it gets what time there is.
     async fn land_alerts(&self, invocation: &Invocation) {
@@ -80,5 +68,19 @@ impl Receiving {
         {
             tracing::error!("an alert could not be landed before the function's time was over");
         }
+    }
+}
+
+impl Function for Receiving {
+    /// The answer of the server's own paths.
+    async fn answer(&self, invocation: &Invocation) -> Result<Vec<u8>, Failure> {
+        let (door, request) = http_event::request(&invocation.event)
+            .map_err(|source| Failure::caused(Exit::Data, "read the request", source))?;
+        let response = self.router.clone().call(request).await;
+        let response = response.unwrap_or_else(|never: Infallible| match never {});
+        self.land_alerts(invocation).await;
+        http_event::answer(door, response)
+            .await
+            .map_err(|source| Failure::caused(Exit::Failure, "write the answer", source))
     }
 }

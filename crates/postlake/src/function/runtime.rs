@@ -11,7 +11,7 @@ use crate::exit::{Exit, Failure, chain};
 use crate::wire;
 
 /// Where the runtime listens; it sets this.
-pub(super) const VARIABLE: &str = "AWS_LAMBDA_RUNTIME_API";
+pub(crate) const VARIABLE: &str = "AWS_LAMBDA_RUNTIME_API";
 
 /// Events have at most 6 MB, of a load balancer 1 MB.
 const MOST_EVENT_BYTES: usize = 32 * 1024 * 1024;
@@ -23,23 +23,23 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// The line to the runtime.
 #[derive(Debug)]
-pub(super) struct Runtime {
+pub(crate) struct Runtime {
     client: Client,
     base: String,
 }
 
 /// An event that waits for an answer.
 #[derive(Debug)]
-pub(super) struct Invocation {
-    pub(super) id: String,
-    pub(super) event: Bytes,
+pub(crate) struct Invocation {
+    pub(crate) id: String,
+    pub(crate) event: Bytes,
     /// When the process is stopped if it has not answered.
     deadline: Option<DateTime<Utc>>,
 }
 
 impl Invocation {
     /// Time until the deadline, less `reserve`.
-    pub(super) fn time_left(&self, reserve: Duration) -> Duration {
+    pub(crate) fn time_left(&self, reserve: Duration) -> Duration {
         /// What a function has that is started by hand, without a deadline.
         const USUAL: Duration = Duration::from_secs(10);
         let Some(deadline) = self.deadline else {
@@ -54,7 +54,7 @@ impl Invocation {
 impl Runtime {
     /// # Errors
     /// When no runtime has started this process.
-    pub(super) fn of_environment() -> Result<Runtime, Failure> {
+    pub(crate) fn of_environment() -> Result<Runtime, Failure> {
         let Ok(address) = std::env::var(VARIABLE) else {
             let message = format!(
                 "{VARIABLE} is not set: `postlake lambda` runs under the runtime of AWS Lambda; \
@@ -76,7 +76,7 @@ impl Runtime {
     ///
     /// # Errors
     /// When the runtime does not answer; it starts another process.
-    pub(super) async fn next(&self) -> Result<Invocation, Failure> {
+    pub(crate) async fn next(&self) -> Result<Invocation, Failure> {
         let doing = "ask the runtime for the next event";
         let failed = |source| Failure::caused(Exit::Unavailable, doing, source);
         let url = format!("{}/invocation/next", self.base);
@@ -105,7 +105,7 @@ impl Runtime {
     ///
     /// # Errors
     /// When the runtime does not answer.
-    pub(super) async fn answer(
+    pub(crate) async fn answer(
         &self,
         invocation: &Invocation,
         done: Result<Vec<u8>, Failure>,
@@ -149,7 +149,7 @@ impl Runtime {
     }
 
     /// Says why there will be no answers. Nobody is left to hear of it if this fails too.
-    pub(super) async fn cannot_start(&self, failure: &Failure) {
+    pub(crate) async fn cannot_start(&self, failure: &Failure) {
         let url = format!("{}/init/error", self.base);
         if let Err(error) = self.post(&url, error_body(failure)).await {
             tracing::error!("{}", chain(&error));
