@@ -2,6 +2,7 @@
 
 mod cache;
 mod debian;
+mod dynoxide;
 mod nextest;
 mod node;
 mod python;
@@ -27,6 +28,10 @@ pub(crate) struct Tools {
     pub(crate) postgres: PathBuf,
     /// An authority for certificates.
     pub(crate) pebble: PathBuf,
+    /// Finds fault with templates of CloudFormation.
+    pub(crate) cfn_lint: PathBuf,
+    /// An emulator of DynamoDB.
+    pub(crate) dynoxide: PathBuf,
 }
 
 /// On `Ok` every tool is there; each thing that had to be installed was named with its time.
@@ -41,8 +46,10 @@ pub(crate) fn all() -> Result<Tools> {
         postgres: debian::postgres_folder()
             .context("PostgreSQL's programs lie under /usr/lib/postgresql")?,
         pebble: program::find("pebble").context("pebble is on the search path")?,
+        cfn_lint: python::install_cfn_lint()?,
+        // Last, since these are built for minutes and what is above fails at once if it fails.
+        dynoxide: dynoxide::install()?,
     };
-    // Last, since it is built for minutes and what is above fails at once if it fails.
     nextest::install()?;
     Ok(tools)
 }
@@ -50,6 +57,11 @@ pub(crate) fn all() -> Result<Tools> {
 /// The interpreter with the engines alone, for what needs nothing else.
 pub(crate) fn python() -> Result<PathBuf> {
     python::install()
+}
+
+/// The interpreter with the emulator of AWS, for `bench functions`.
+pub(crate) fn python_of_aws() -> Result<PathBuf> {
+    python::install_aws()
 }
 
 /// An interpreter with FastAPI, for `bench receive`.

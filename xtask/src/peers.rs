@@ -51,6 +51,9 @@ pub(crate) fn start(tools: &Tools) -> Result<Peers> {
     let postgres = timed("PostgreSQL", || postgres::start(&mut keeper, tools))?;
     let store = timed("S3 (Ceph)", || ceph::start(&mut keeper, tools))?;
     let aws = timed("AWS (ministack)", || aws::start(&mut keeper, tools))?;
+    let dynoxide = timed("DynamoDB (dynoxide)", || {
+        aws::start_dynoxide(&mut keeper, tools)
+    })?;
     timed("Python engines", || engines::try_python(&mut keeper, tools))?;
     timed("Chromium", || engines::try_chromium(&mut keeper, tools))?;
     timed("ACME (Pebble)", || {
@@ -67,6 +70,8 @@ pub(crate) fn start(tools: &Tools) -> Result<Peers> {
         ("AWS_ALLOW_HTTP", "true".to_owned()),
         ("POSTLAKE_TEST_AWS", aws),
         ("POSTLAKE_TEST_AWS_PYTHON", path(&tools.python_of_aws)),
+        ("POSTLAKE_TEST_DYNOXIDE", dynoxide),
+        ("POSTLAKE_TEST_CFN_LINT", path(&tools.cfn_lint)),
         ("POSTLAKE_TEST_POSTGRES", postgres),
         ("POSTLAKE_TEST_PYTHON", path(&tools.python)),
         ("POSTLAKE_TEST_CHROMIUM", path(&tools.chromium)),

@@ -10,6 +10,7 @@ use crate::program::quiet;
 
 const REQUIREMENTS: &str = include_str!("requirements.txt");
 const AWS_REQUIREMENTS: &str = include_str!("requirements_aws.txt");
+const LINT_REQUIREMENTS: &str = include_str!("requirements_lint.txt");
 
 /// On `Ok` an interpreter that has every package of `requirements.txt`.
 pub(super) fn install() -> Result<PathBuf> {
@@ -20,6 +21,12 @@ pub(super) fn install() -> Result<PathBuf> {
 /// engines.
 pub(super) fn install_aws() -> Result<PathBuf> {
     install_into("aws", AWS_REQUIREMENTS)
+}
+
+/// On `Ok` the program that reads templates of CloudFormation and finds fault with them.
+pub(super) fn install_cfn_lint() -> Result<PathBuf> {
+    let python = install_into("lint", LINT_REQUIREMENTS)?;
+    Ok(python.with_file_name("cfn-lint"))
 }
 
 /// On `Ok` an interpreter in the folder `name` that has every package of `requirements`, a line each.

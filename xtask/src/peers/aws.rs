@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::keeper::{Keeper, Stop};
+use super::keeper::{Keeper, Server, Stop};
 use super::ready::{free_port, wait};
 use crate::install::Tools;
 
@@ -42,10 +42,28 @@ pub(super) fn start(keeper: &mut Keeper, tools: &Tools) -> Result<String> {
     // It ends the functions that it has started.
     let server = keeper.spawn("ministack", &mut server, &folder, Stop::Interrupt)?;
     let url = format!("http://127.0.0.1:{port}");
-    wait(keeper, &server, START_LIMIT, |keeper| {
-        let mut probe = Command::new(&tools.python_of_aws);
-        keeper.run(probe.args(["-c", PROBE, &url]))?;
-        Ok(())
-    })?;
+    ready(keeper, &server, tools, &url)?;
     Ok(url)
+}
+
+/// On `Ok` dynoxide has answered; the value is its URL. It keeps everything in memory.
+pub(super) fn start_dynoxide(keeper: &mut Keeper, tools: &Tools) -> Result<String> {
+    let folder = keeper.folder("dynoxide")?;
+    let port = free_port()?.to_string();
+    let mut server = Command::new(&tools.dynoxide);
+    server
+        .args(["serve", "--host", "127.0.0.1", "--port", &port])
+        .current_dir(&folder);
+    let server = keeper.spawn("dynoxide", &mut server, &folder, Stop::Interrupt)?;
+    let url = format!("http://127.0.0.1:{port}");
+    ready(keeper, &server, tools, &url)?;
+    Ok(url)
+}
+
+fn ready(keeper: &mut Keeper, server: &Server, tools: &Tools, url: &str) -> Result<()> {
+    wait(keeper, server, START_LIMIT, |keeper| {
+        let mut probe = Command::new(&tools.python_of_aws);
+        keeper.run(probe.args(["-c", PROBE, url]))?;
+        Ok(())
+    })
 }
