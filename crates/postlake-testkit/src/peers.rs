@@ -61,11 +61,23 @@ impl Python {
     /// Runs a script and reads the JSON that it prints. The S3 peer is in its environment.
     #[track_caller]
     pub fn run(&self, script: &Path, arguments: &[&str]) -> Value {
+        self.run_in(script, arguments, &[])
+    }
+
+    /// As [`Python::run`], with these variables.
+    #[track_caller]
+    pub fn run_in(
+        &self,
+        script: &Path,
+        arguments: &[&str],
+        environment: &[(&'static str, String)],
+    ) -> Value {
         let mut command = Command::new(&self.0);
         command.arg(script).args(arguments);
         if let Ok(endpoint) = std::env::var("POSTLAKE_TEST_S3_ENDPOINT") {
             command.env("AWS_ENDPOINT_URL", endpoint);
         }
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
         json_of(&mut command)
     }
 }

@@ -134,6 +134,11 @@ impl Place {
         }
     }
 
+    /// What every command has in its environment.
+    pub fn environment(&self) -> &[(&'static str, String)] {
+        &self.environment
+    }
+
     /// What `--data` is given.
     pub fn url(&self) -> &str {
         &self.url

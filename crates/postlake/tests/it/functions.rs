@@ -3,6 +3,7 @@
 
 mod defects;
 mod emulator;
+mod template;
 
 use std::collections::BTreeSet;
 use std::process::Command;

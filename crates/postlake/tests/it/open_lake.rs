@@ -32,8 +32,8 @@ struct Row {
 
 /// Every engine of the script sees what `postlake query` does.
 #[track_caller]
-fn check(place: &Place, python: &Python, engines: &[&str]) {
-    let answers = python.run(&script("open_lake.py"), &[place.url()]);
+pub(crate) fn check(place: &Place, python: &Python, engines: &[&str]) {
+    let answers = python.run_in(&script("open_lake.py"), &[place.url()], place.environment());
     let names: Vec<&str> = answers
         .as_object()
         .unwrap()
