@@ -6,6 +6,7 @@
 mod binaries;
 mod convert;
 mod figures;
+mod functions;
 mod goals;
 mod limits;
 mod load;
@@ -64,11 +65,13 @@ const QUICK: Effort = Effort {
     only: None,
 };
 
-/// `bench receive|limits|load|convert|profile [--quick] [--rounds N] [--seconds S] [--gigabytes G]
+/// `bench receive|limits|load|convert|functions|profile [--quick] [--rounds N] [--seconds S] [--gigabytes G]
 /// [--events N] [--only LOAD] [--no-build]`.
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     let Some((name, rest)) = arguments.split_first() else {
-        bail!("bench receive, bench limits, bench load, bench convert or bench profile");
+        bail!(
+            "bench receive, bench limits, bench load, bench convert, bench functions or bench profile"
+        );
     };
     let full = match name.as_str() {
         "receive" | "limits" => FULL_RECEIVE,
@@ -81,9 +84,10 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
         "limits" => limits::run(root, effort),
         "load" => load::run(root, effort),
         "convert" => convert::run(root, effort),
+        "functions" => functions::run(root, effort),
         "profile" => profile::run(root, effort),
         _ => bail!(
-            "there is no benchmark {name}; there are receive, limits, load, convert and profile"
+            "there is no benchmark {name}; there are receive, limits, load, convert, functions and profile"
         ),
     }
 }

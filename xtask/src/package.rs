@@ -39,9 +39,9 @@ const WHOLE: Recipe = Recipe {
 
 /// A package as it was made.
 #[derive(Debug)]
-struct Package {
+pub(crate) struct Package {
     zip: PathBuf,
-    zipped_bytes: u64,
+    pub(crate) zipped_bytes: u64,
     bytes: u64,
 }
 
@@ -66,6 +66,11 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// The package that receives, in `out`; its size is checked.
+pub(crate) fn receive(root: &Path, out: &Path) -> Result<Package> {
+    make(root, &RECEIVE, out)
 }
 
 fn make(root: &Path, recipe: &Recipe, out: &Path) -> Result<Package> {

@@ -75,7 +75,7 @@ impl Drop for Folder {
     }
 }
 
-fn release(root: &Path, package: &str, names: &[&str]) -> Result<()> {
+pub(crate) fn release(root: &Path, package: &str, names: &[&str]) -> Result<()> {
     let words = ["build", "--release", "--locked", "--package", package];
     let names = names.iter().flat_map(|name| ["--bin", name]);
     shown(cargo().args(words).args(names).current_dir(root))
