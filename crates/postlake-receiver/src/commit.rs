@@ -2,7 +2,7 @@
 //!
 //! One commit is in flight at a time, so a stream's segments are landed one after the other. When
 //! idle a batch is committed at once; under load a commit starts every `commit_interval`, or sooner when
-//! enough batches for a good segment wait.
+//! enough batches or bytes for a good segment wait.
 //!
 //! **Numbers have no holes, and nothing is landed twice under one name.** A number is used up by a
 //! landing that succeeded. After one that was refused (nothing stored, nothing will be) the same
@@ -22,7 +22,7 @@
 //! **One group ahead.** While a group is encoded and landed, the next one is encoded as soon as enough wait
 //! for it, under the number that will follow. It is landed after the one before, never at the same time; when
 //! that one fails, it goes back into the queue behind it. What was encoded ahead is given up as well when much
-//! more has come to wait meanwhile: a slow store is given few large segments.
+//! more has come to wait during a slow put: a slow store is given few large segments.
 //!
 //! **How long a put is waited for.** `put_patience` at first, twice as long after each put that was
 //! not answered, up to `put_timeout`, and the groups become smaller: a slow store is given what it can
@@ -61,7 +61,7 @@ use crate::refusal::Refusal;
 
 use ahead::{Encoded, Encoding};
 use landing::{Lander, Mishap};
-use lanes::Group;
+use lanes::{Enough, Group};
 pub(crate) use lanes::{Lanes, Waiting};
 use rate::{Landed, Rate};
 use stream::OpenStream;
@@ -74,8 +74,9 @@ const LAST_BACKOFF: Duration = Duration::from_secs(2);
 const LEAST_GROUP_BYTES: u64 = 1024 * 1024;
 
 /// A group that was encoded ahead is given up when so many times as many wait by the time it could be
-/// landed.
+/// landed, after a put that took so long.
 const SMALL_SHARE: usize = 2;
+const SLOW_PUT: Duration = Duration::from_millis(20);
 
 /// Why the committer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,7 +138,8 @@ impl Failure {
 
 /// What came of a group.
 enum Written {
-    Landed(Group),
+    /// With how long its put took.
+    Landed(Group, Duration),
     /// With the mishap and the segment's size, if it came so far.
     Failed(Failure, Group, Option<(Mishap, u64)>),
     /// The runtime is going; so are its batches.
@@ -178,9 +180,10 @@ async fn write(
     );
     let landing = lander.land(&key, bytes, patience);
     let landed = landing.instrument(put.clone()).await;
-    tally.measures.put.add_time(started.elapsed());
+    let took = started.elapsed();
+    tally.measures.put.add_time(took);
     match landed {
-        Ok(()) => Written::Landed(group),
+        Ok(()) => Written::Landed(group, took),
         Err(mishap) => {
             put.record("error.type", mishap.cause.code());
             Written::Failed(mishap.failure, group, Some((mishap, size)))
@@ -264,10 +267,17 @@ impl Committer {
             sleep(backoff.min(LAST_BACKOFF)).await;
         } else if let Some(last_start) = self.last_start {
             let next_start = last_start + self.config.commit_interval;
-            let enough = self.config.commit_batches;
+            let enough = self.enough();
             self.lanes.wait_for(enough, next_start).await;
         }
         self.last_start = Some(Instant::now());
+    }
+
+    fn enough(&self) -> Enough {
+        Enough {
+            batches: self.config.commit_batches,
+            bytes: self.config.commit_bytes,
+        }
     }
 
     /// How large a group may be: half as large after each put that was not answered in time.
@@ -303,11 +313,13 @@ impl Committer {
         let written = written.instrument(span.clone());
         let (written, ahead) = self.look_ahead(written).await;
         match written {
-            Written::Landed(group) => {
+            Written::Landed(group, took) => {
                 self.let_in(began, &group);
                 self.succeed(&key, group);
                 match ahead {
-                    Some(ahead) if self.is_small_by_now(&ahead) => self.take_back(ahead).await,
+                    Some(ahead) if took >= SLOW_PUT && self.is_small_by_now(&ahead) => {
+                        self.take_back(ahead).await;
+                    }
                     ahead => return ahead,
                 }
             }
@@ -349,7 +361,7 @@ impl Committer {
         let mut ahead = None;
         // After a failure each group is tried by itself.
         let mut may_begin = self.row.failures == 0;
-        let enough = self.config.commit_batches;
+        let enough = self.enough();
         loop {
             tokio::select! {
                 biased;

@@ -30,6 +30,8 @@ pub struct Config {
     /// So many batches that wait do not wait for `commit_interval`, which is there to keep segments
     /// from being small. 32.
     pub commit_batches: usize,
+    /// Nor do so many bytes of bodies, which take longer to encode than a disk to sync. 4 MiB.
+    pub commit_bytes: u64,
     /// Longest wait for durability after the body's last byte; then 503. The sender cuts at 10 s. 8 s.
     pub answer_timeout: Duration,
     /// Longest wait for the store to answer a put; then its outcome counts as unknown. 60 s.
@@ -62,6 +64,7 @@ impl Default for Config {
             max_segment_bytes: 32 * MIB,
             commit_interval: Duration::from_millis(20),
             commit_batches: 32,
+            commit_bytes: 4 * MIB,
             answer_timeout: Duration::from_secs(8),
             put_timeout: Duration::from_secs(60),
             put_patience: Duration::from_secs(60),

@@ -154,10 +154,20 @@ impl Group {
     }
 }
 
+/// What is worth a commit of its own: either of the two.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Enough {
+    pub(super) batches: usize,
+    /// Of bodies.
+    pub(super) bytes: u64,
+}
+
 #[derive(Debug)]
 struct Lane {
     queue: mpsc::Receiver<Waiting>,
     front: VecDeque<Waiting>,
+    /// Bytes of the bodies in `front`.
+    front_bytes: u64,
     ended: bool,
 }
 
@@ -166,6 +176,7 @@ impl Lane {
         Self {
             queue,
             front: VecDeque::new(),
+            front_bytes: 0,
             ended: false,
         }
     }
@@ -179,15 +190,25 @@ impl Lane {
     }
 
     fn pop(&mut self) -> Option<Waiting> {
-        self.front
-            .pop_front()
-            .or_else(|| self.queue.try_recv().ok())
+        let Some(waiting) = self.front.pop_front() else {
+            return self.queue.try_recv().ok();
+        };
+        self.front_bytes = self.front_bytes.saturating_sub(waiting.body_bytes());
+        Some(waiting)
+    }
+
+    fn push_front(&mut self, waiting: Waiting) {
+        self.front_bytes += waiting.body_bytes();
+        self.front.push_front(waiting);
     }
 
     /// Waits for a batch, or for the end of all batches. Loses nothing when dropped.
     async fn arrival(&mut self) {
         match self.queue.recv().await {
-            Some(waiting) => self.front.push_back(waiting),
+            Some(waiting) => {
+                self.front_bytes += waiting.body_bytes();
+                self.front.push_back(waiting);
+            }
             None => self.ended = true,
         }
     }
@@ -236,10 +257,10 @@ impl Lanes {
         }
     }
 
-    /// Returns when `batches` wait, or at `latest`, or when nothing new is let in.
-    pub(super) async fn wait_for(&mut self, batches: usize, latest: Instant) {
+    /// Returns when enough wait, or at `latest`, or when nothing new is let in.
+    pub(super) async fn wait_for(&mut self, enough: Enough, latest: Instant) {
         let mut latest = pin!(sleep_until(latest));
-        while self.waiting() < batches && !self.closed {
+        while !self.has(enough) && !self.closed {
             tokio::select! {
                 biased;
                 () = &mut latest => return,
@@ -250,15 +271,21 @@ impl Lanes {
         }
     }
 
-    /// Returns when `batches` wait; never when nothing new is let in. Loses nothing when dropped.
-    pub(super) async fn wait_for_many(&mut self, batches: usize) {
-        while self.waiting() < batches {
+    /// Returns when enough wait; never when nothing new is let in. Loses nothing when dropped.
+    pub(super) async fn wait_for_many(&mut self, enough: Enough) {
+        while !self.has(enough) {
             tokio::select! {
                 () = self.alerts.arrival(), if !self.alerts.ended => {}
                 () = self.events.arrival(), if !self.events.ended => {}
                 else => std::future::pending().await,
             }
         }
+    }
+
+    /// Whether enough wait, as far as their bytes are known: those of the queues are when they arrive.
+    fn has(&self, enough: Enough) -> bool {
+        self.waiting() >= enough.batches
+            || self.alerts.front_bytes + self.events.front_bytes >= enough.bytes
     }
 
     /// How many batches wait.
@@ -308,7 +335,7 @@ impl Lanes {
             } else {
                 &mut self.events
             };
-            lane.front.push_front(waiting);
+            lane.push_front(waiting);
         }
     }
 
@@ -337,7 +364,7 @@ impl Gathering {
             let bytes = self.bytes.saturating_add(waiting.segment_bytes());
             let fits = bytes <= self.max_bytes && self.group.batches.len() < MAX_BATCHES;
             if !fits && !self.group.is_empty() {
-                lane.front.push_front(waiting);
+                lane.push_front(waiting);
                 return true;
             }
             self.bytes = bytes;

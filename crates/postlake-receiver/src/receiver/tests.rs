@@ -86,6 +86,38 @@ async fn enough_batches_do_not_wait_for_the_interval() {
 }
 
 #[tokio::test]
+async fn enough_bytes_do_not_wait_for_the_interval() {
+    let gate = Gate::shut();
+    gate.release();
+    let config = Config {
+        commit_interval: std::time::Duration::from_secs(3600),
+        commit_bytes: 1000,
+        ..Config::default()
+    };
+    let receiver = receiver(&gate, config);
+    within(accept(&receiver, Event, "first"))
+        .await
+        .unwrap()
+        .unwrap();
+    let body: &'static str = Box::leak("x".repeat(250).into_boxed_str());
+    let rest: Vec<_> = (0..4).map(|_| accept(&receiver, Event, body)).collect();
+    for waiting in rest {
+        within(waiting).await.unwrap().unwrap();
+    }
+    assert_eq!(receiver.counters().segments, 2);
+    // What was taken is no longer counted.
+    let few: Vec<_> = (0..3).map(|_| accept(&receiver, Event, body)).collect();
+    until(|| receiver.inflight_bytes() > 750).await;
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    assert_eq!(receiver.counters().segments, 2);
+    within(receiver.close()).await;
+    for waiting in few {
+        within(waiting).await.unwrap().unwrap();
+    }
+    assert_eq!(receiver.counters().segments, 3);
+}
+
+#[tokio::test]
 async fn what_does_not_fit_goes_into_the_next_segment() {
     let gate = Gate::shut();
     let config = Config {

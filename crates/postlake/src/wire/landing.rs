@@ -159,6 +159,7 @@ pub(crate) fn landing(settings: &Settings) -> Result<Landing, Failure> {
             put_timeout: S3_PUT_TIMEOUT.min(limits.put_timeout),
             commit_interval: S3_COMMIT_INTERVAL.max(limits.commit_interval),
             commit_batches: usize::MAX,
+            commit_bytes: u64::MAX,
             ..limits
         },
     })
