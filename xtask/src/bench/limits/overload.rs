@@ -1,5 +1,6 @@
 //! L6: three times as much as can be taken.
 
+use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -20,6 +21,9 @@ const OVERLOAD: f64 = 3.0;
 const LASTS: f64 = 5.0;
 /// Connections of the overload: enough that no request waits for one.
 const CONNECTIONS: usize = 4096;
+/// A core each, or a generator of three times the capacity would be what takes the capacity away.
+const SERVER_CORE: usize = 0;
+const GENERATOR_CORE: usize = 1;
 /// From its end to when everything must be as before.
 const RECOVERY: Duration = Duration::from_secs(10);
 
@@ -61,7 +65,7 @@ fn words(effort: Effort) -> String {
     format!(
         "L1's batches. A closed loop says what can be taken ({} s); then requests are due at {OVERLOAD} times that \
          rate for {} s, open loop, on {CONNECTIONS} connections, whatever the answers do; latencies count from \
-         when a request was due. Generator and server share the cores: where the generator is late itself, its \
+         when a request was due. Server and generator have a core each. Where the generator is late itself, its \
          own lateness is in the latencies, and said.",
         effort.seconds,
         effort.seconds * LASTS
@@ -119,7 +123,10 @@ fn goals(found: &Figures) -> Vec<Goal> {
 }
 
 fn measure(bench: &mut Bench<'_>) -> Result<Round> {
-    let (server, data) = bench.start_postlake()?;
+    let data = bench.data();
+    let mut serve = bench.serve();
+    serve.arg("--data").arg(&data);
+    let server = Server::start(&mut on_core(SERVER_CORE, &serve), true)?;
     let seconds = bench.effort.seconds;
     let mut ids = Vec::new();
     let mut post = |server: &Server, connections, rate: Option<f64>, seconds| -> Result<Value> {
@@ -132,7 +139,7 @@ fn measure(bench: &mut Bench<'_>) -> Result<Round> {
             command.args(["--rate", &rate.to_string()]);
         }
         ids.push(file);
-        answer(&mut command)
+        answer(&mut on_core(GENERATOR_CORE, &command))
     };
     let closed = post(&server, LARGE.connections, None, seconds)?;
     let capacity = number(&closed, "/requests_per_second")?;
@@ -170,6 +177,19 @@ fn measure(bench: &mut Bench<'_>) -> Result<Round> {
     ];
     round.extend(round_of(more));
     Ok(round)
+}
+
+/// The same command, on one core.
+fn on_core(core: usize, command: &Command) -> Command {
+    let mut pinned = Command::new("taskset");
+    pinned
+        .args(["--cpu-list", &core.to_string()])
+        .arg(command.get_program())
+        .args(command.get_args());
+    if let Some(folder) = command.get_current_dir() {
+        pinned.current_dir(folder);
+    }
+    pinned
 }
 
 /// Of the overload itself.

@@ -12,6 +12,7 @@ use super::{Compared, Profile};
 use crate::bench::Effort;
 use crate::bench::binaries::Binaries;
 use crate::bench::measured::{Server, answer};
+use crate::program::quiet;
 
 /// Batches in a segment of the bare disk before postlake's own are known.
 const FIRST_GROUP: f64 = 16.0;
@@ -105,9 +106,14 @@ impl<'b> Bench<'b> {
         command
     }
 
+    /// Where the data of a server lies.
+    pub(in crate::bench) fn data(&self) -> PathBuf {
+        self.binaries.folder.join("data")
+    }
+
     /// A running `postlake serve`, and where its data lies.
     pub(in crate::bench) fn start_postlake(&self) -> Result<(Server, PathBuf)> {
-        let data = self.binaries.folder.join("data");
+        let data = self.data();
         let server = Server::start(self.serve().arg("--data").arg(&data), true)?;
         Ok((server, data))
     }
@@ -300,12 +306,15 @@ impl<'b> Bench<'b> {
     }
 }
 
-/// Removes what a round stored, and the files with its ids.
+/// Removes what a round stored, and the files with its ids. The file system frees it with its next commit; the
+/// next round does not wait for that.
 pub(in crate::bench) fn clear(data: &Path, ids: &[PathBuf]) -> Result<()> {
     fs::remove_dir_all(data).context("remove the data")?;
     for path in ids {
         fs::remove_file(path).context("remove the ids")?;
     }
+    let folder = data.parent().context("the folder of the data")?;
+    quiet(Command::new("sync").arg("--file-system").arg(folder))?;
     Ok(())
 }
 

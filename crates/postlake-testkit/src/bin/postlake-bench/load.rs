@@ -5,13 +5,13 @@
 //! moment at which a connection was free for it: a server that stalls cannot hide what it made wait
 //! (coordinated omission). One thread, so that most of a small machine is left to the server.
 
+mod arrivals;
 pub(crate) mod connection;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -22,6 +22,7 @@ use crate::arguments::Arguments;
 use crate::bodies;
 use crate::latencies::Latencies;
 use crate::tls;
+use arrivals::Arrivals;
 use connection::{Answer, Connection, Head, Route};
 
 /// What to send where.
@@ -136,10 +137,9 @@ fn report(tally: Tally, seconds: f64, events: usize, cpu_seconds: f64, busy: f64
 /// Runs every connection to its end and adds up what they saw.
 async fn drive(plan: Plan) -> Result<Tally> {
     let plan = Arc::new(plan);
-    let next = Arc::new(AtomicU64::new(0));
-    let start = Instant::now();
+    let next = Arc::new(Arrivals::start(plan.rate, plan.duration, plan.most)?);
     let tasks: Vec<_> = (0..plan.connections)
-        .map(|_| tokio::spawn(post_many(Arc::clone(&plan), Arc::clone(&next), start)))
+        .map(|_| tokio::spawn(post_many(Arc::clone(&plan), Arc::clone(&next))))
         .collect();
     let mut total = Tally::default();
     for task in tasks {
@@ -158,22 +158,13 @@ async fn drive(plan: Plan) -> Result<Tally> {
     Ok(total)
 }
 
-async fn post_many(plan: Arc<Plan>, next: Arc<AtomicU64>, start: Instant) -> Result<Tally> {
+async fn post_many(plan: Arc<Plan>, next: Arc<Arrivals>) -> Result<Tally> {
     let mut connection = None;
     let mut tally = Tally::default();
     loop {
-        let number = next.fetch_add(1, Ordering::Relaxed);
-        let due = plan
-            .rate
-            .map(|rate| start + Duration::from_secs_f64(number as f64 / rate));
-        let begins = due.unwrap_or_else(Instant::now);
-        if begins >= start + plan.duration || number >= plan.most {
+        let Some((number, begins)) = next.next().await else {
             return Ok(tally);
-        }
-        if let Some(due) = due {
-            tokio::time::sleep_until(due.into()).await;
-        }
-        let begins = due.unwrap_or_else(Instant::now);
+        };
         tally.lateness.add(begins.elapsed());
         let Some(body) = plan.pool.get(number as usize % plan.pool.len()) else {
             return Ok(tally);
