@@ -125,6 +125,31 @@ impl Lake {
         Ok(Some(LakeTable::new(table, delta)))
     }
 
+    /// A table at an older version, or `None` if it was not created yet.
+    ///
+    /// # Errors
+    /// When the store does not answer, or the version is no longer in the log.
+    pub async fn table_at(
+        &self,
+        table: Table,
+        version: u64,
+    ) -> Result<Option<LakeTable>, LakeError> {
+        let doing = || format!("open version {version} of the table {}", table.name());
+        let mut delta = self.unloaded(table)?;
+        let exists = delta
+            .verify_deltatable_existence()
+            .await
+            .map_err(|source| LakeError::delta(doing(), source))?;
+        if !exists {
+            return Ok(None);
+        }
+        delta
+            .load_version(version)
+            .await
+            .map_err(|source| LakeError::delta(doing(), source))?;
+        Ok(Some(LakeTable::new(table, delta)))
+    }
+
     fn unloaded(&self, table: Table) -> Result<DeltaTable, LakeError> {
         let doing = || format!("locate the table {} of {}", table.name(), self.url);
         let url = table_url(&self.url, table.name())

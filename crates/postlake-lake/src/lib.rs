@@ -26,6 +26,7 @@ mod append;
 mod changes;
 mod error;
 mod files;
+mod history;
 mod lake;
 mod location;
 mod log;

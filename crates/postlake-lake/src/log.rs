@@ -19,6 +19,8 @@ pub(crate) struct Entry {
     pub(crate) adds: Vec<Added>,
     /// True if it moved a position.
     pub(crate) moves_positions: bool,
+    /// True if it took rows away that others may have been given.
+    pub(crate) takes_rows: bool,
     /// True if it changed columns, properties or the protocol.
     pub(crate) changes_table: bool,
 }
@@ -61,8 +63,15 @@ pub(crate) fn day_of(text: &str) -> Option<i32> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
+struct Removed {
+    data_change: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Line {
     add: Option<Added>,
+    remove: Option<Removed>,
     txn: Option<IgnoredAny>,
     meta_data: Option<IgnoredAny>,
     protocol: Option<IgnoredAny>,
@@ -90,6 +99,7 @@ pub(crate) async fn entry(
         let line: Line = serde_json::from_slice(line)
             .map_err(|source| LakeError::new(ErrorKind::Damaged, doing(), source))?;
         entry.adds.extend(line.add);
+        entry.takes_rows |= line.remove.is_some_and(|remove| remove.data_change);
         entry.moves_positions |= line.txn.is_some();
         entry.changes_table |= line.meta_data.is_some() || line.protocol.is_some();
     }

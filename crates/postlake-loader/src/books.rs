@@ -186,4 +186,4 @@ async fn open(lake: &Lake) -> Result<Tables, LoadError> {
 type Matched = BTreeMap<NaiveDate, [u64; Table::ALL.len()]>;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

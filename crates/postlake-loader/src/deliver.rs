@@ -6,6 +6,7 @@ use postlake_lake::Lake;
 use tracing::Instrument as _;
 
 use crate::error::LoadError;
+use crate::filling::Filling;
 use crate::trace;
 
 /// What a round of deliveries moved.
@@ -72,7 +73,7 @@ async fn deliver_tables(
     }
 }
 
-async fn deliver_table(
+pub(crate) async fn deliver_table(
     lake: &Lake,
     sink: &dyn Sink,
     table: Table,
@@ -87,6 +88,18 @@ async fn deliver_table(
     };
     let table_id = open.id().map_err(LoadError::Lake)?;
     let held = sink.checkpoint(table).await.map_err(failed)?;
+    if held.as_ref().is_some_and(Filling::is_of) {
+        return Err(LoadError::HalfFilled {
+            name: sink.name().to_owned(),
+            table: table.name(),
+        });
+    }
+    if held.is_none() && !open.has_whole_history().await.map_err(LoadError::Lake)? {
+        return Err(LoadError::NeedsBackfill {
+            name: sink.name().to_owned(),
+            table: table.name(),
+        });
+    }
     if held
         .as_ref()
         .is_some_and(|held| held.table_id != table_id || held.version > open.version())

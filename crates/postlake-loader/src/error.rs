@@ -47,6 +47,28 @@ pub enum LoadError {
         /// The table's name.
         table: &'static str,
     },
+    /// The log no longer tells a new sink everything.
+    #[error(
+        "the sink {name} has nothing of the table {table}, and its log no longer tells everything; \
+         fill it with `postlake backfill --sink {name}`"
+    )]
+    NeedsBackfill {
+        /// The sink's name.
+        name: String,
+        /// The table's name.
+        table: &'static str,
+    },
+    /// A backfill was begun and has not come to its end.
+    #[error(
+        "the sink {name} is being filled with the table {table}; if nobody is at it, go on with \
+         `postlake backfill --sink {name}`"
+    )]
+    HalfFilled {
+        /// The sink's name.
+        name: String,
+        /// The table's name.
+        table: &'static str,
+    },
     /// A sink refused or does not answer.
     #[error("deliver to the sink {name}")]
     Sink {

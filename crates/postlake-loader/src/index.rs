@@ -33,7 +33,7 @@ use postlake_lake::{DataFile, LakeTable};
 
 use crate::error::LoadError;
 use reading::Wanted;
-pub(crate) use reading::{keys_of, query};
+pub(crate) use reading::{keys_of, query, row_keys};
 use runs::{KEY_BYTES, Runs};
 use seeded::KeySet;
 

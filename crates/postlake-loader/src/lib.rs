@@ -22,6 +22,7 @@
     )
 )]
 
+pub mod backfill;
 mod backlog;
 mod batch_ids;
 mod batch_input;
@@ -29,11 +30,13 @@ pub mod books;
 pub mod deliver;
 mod discover;
 mod error;
+mod filling;
 pub mod index;
 mod ledger;
 pub mod pass;
 mod place;
 mod positions;
+pub mod replay;
 mod settle;
 mod trace;
 
@@ -44,3 +47,4 @@ pub use error::LoadError;
 pub use index::KeyLimits;
 pub use pass::{Loader, PassLimits, PassReport};
 pub use place::{ItemPlace, PlaceError};
+pub use replay::{Choice, Replay, ReplayReport};

@@ -327,7 +327,7 @@ impl Loader {
 }
 
 /// Flag of a batch that came under an id that stood for other bytes before.
-const BATCH_ID_REUSED: &str = "batch_id_reused";
+pub(crate) const BATCH_ID_REUSED: &str = "batch_id_reused";
 
 /// The account of each batch of a chunk.
 fn accounts(counts: &[Counts], events: &Settled, alerts: &Settled) -> Vec<Account> {

@@ -28,6 +28,10 @@ impl Tables {
         self.tables.get(&table)
     }
 
+    pub(crate) fn get_mut(&mut self, table: Table) -> Option<&mut LakeTable> {
+        self.tables.get_mut(&table)
+    }
+
     /// The last segment of `stream` whose rows `table` holds; 0 before the first.
     pub(crate) async fn position(
         &mut self,

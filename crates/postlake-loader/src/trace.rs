@@ -79,6 +79,8 @@ pub(crate) fn failed(span: &Span, error: &LoadError) {
         LoadError::Lake(_) => "lake",
         LoadError::Rows(_) => "rows",
         LoadError::OtherLake { .. } => "other_lake",
+        LoadError::NeedsBackfill { .. } => "needs_backfill",
+        LoadError::HalfFilled { .. } => "half_filled",
         LoadError::Sink { .. } => "sink",
         LoadError::Stopped => "stopped",
     };

@@ -3,6 +3,7 @@
 mod books;
 mod moment;
 mod quarantine;
+mod replay;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,8 +17,10 @@ use crate::config::{Flags, parse_duration};
 use crate::telemetry::LogFormat;
 pub(crate) use books::{ReportFormat, VerifyArgs, WindowArgs};
 pub(crate) use quarantine::{
-    QuarantineCommand, QuarantineDropArgs, QuarantineFilter, QuarantineListArgs, QuarantineShowArgs,
+    QuarantineCommand, QuarantineDropArgs, QuarantineFilter, QuarantineListArgs,
+    QuarantineRetryArgs, QuarantineShowArgs,
 };
+pub(crate) use replay::{BackfillArgs, ReplayArgs};
 
 /// SparkPost webhooks and Health Score alerts: received durably, loaded into an open lake, answered.
 #[derive(Debug, Parser)]
@@ -78,6 +81,10 @@ pub(crate) enum Command {
     /// Look at what could not be decoded, try it again, drop it.
     #[command(subcommand)]
     Quarantine(QuarantineCommand),
+    /// Read raw segments again with this release and make the lake right.
+    Replay(ReplayArgs),
+    /// Fill a new or emptied sink from the lake.
+    Backfill(BackfillArgs),
     /// Write a commented configuration with new secrets, and say what to enter in SparkPost.
     Init(InitArgs),
     /// Read the configuration, say every fault and what is in force.

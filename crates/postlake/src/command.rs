@@ -1,5 +1,6 @@
 //! The commands: thin, each calls what a library crate offers.
 
+mod backfill;
 mod check;
 mod completions;
 mod convert;
@@ -13,6 +14,7 @@ mod load;
 mod output;
 mod quarantine;
 mod query;
+mod replay;
 mod scores;
 mod serve;
 mod top;
@@ -43,6 +45,8 @@ pub(crate) fn run(command: Command, sockets: &Sockets) -> Result<ExitCode, Failu
         Command::Scores(arguments) => block_on(scores::run(arguments)),
         Command::Convert(arguments) => convert::run(&arguments),
         Command::Quarantine(command) => block_on(quarantine::run(command)),
+        Command::Replay(arguments) => block_on(replay::run(arguments)),
+        Command::Backfill(arguments) => block_on(backfill::run(arguments)),
         Command::Verify(arguments) => block_on(verify::run(arguments)),
         Command::Init(arguments) => init::run(&arguments),
         Command::Doctor(arguments) => block_on(doctor::run(arguments)),

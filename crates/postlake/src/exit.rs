@@ -19,6 +19,8 @@ pub(crate) enum Exit {
     CannotCreate = 73,
     /// Reading or writing failed.
     Io = 74,
+    /// Somebody else is at work; try again.
+    TryAgain = 75,
     /// The configuration is wrong.
     Config = 78,
 }

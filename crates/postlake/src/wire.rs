@@ -64,11 +64,16 @@ pub(crate) fn loader(settings: &Settings) -> Result<Loader, Failure> {
     let limits = PassLimits {
         rows: load.commit_rows,
         age: load.commit_age,
-        keys: KeyLimits::within(load.key_memory_bytes, load.key_disk_bytes),
+        keys: key_limits(settings),
         ..PassLimits::default()
     };
     let (raw, lake) = (raw_store(&settings.data)?, lake(&settings.data)?);
     Ok(Loader::new(raw, lake, clock(), limits))
+}
+
+/// Keys that are kept while rows are loaded or replayed.
+pub(crate) fn key_limits(settings: &Settings) -> KeyLimits {
+    KeyLimits::within(settings.load.key_memory_bytes, settings.load.key_disk_bytes)
 }
 
 /// The configured sinks.

@@ -12,7 +12,7 @@ use super::*;
 use crate::pass::tests::{World, body, event, noon};
 
 /// Two segments: four events, a duplicate, a broken item, an alert; a ping.
-async fn loaded() -> World {
+pub(crate) async fn loaded() -> World {
     let mut world = World::new();
     let alert = r#"[{"alert_id":1,"metric":"health_score","name":"a","triggered_value":50,"triggered_at":"2026-03-01T11:00:00Z","filters":[]}]"#;
     let broken = body(&[event(3), "3".to_owned(), event(1)]);
@@ -24,7 +24,7 @@ async fn loaded() -> World {
     world
 }
 
-async fn verified(world: &World, window: Window) -> Verification {
+pub(crate) async fn verified(world: &World, window: Window) -> Verification {
     let mut told = 0;
     let mut watch = |_: &Progress| told += 1;
     let found = verify(&world.raw, &world.lake, window, &mut watch).await;
@@ -41,7 +41,7 @@ async fn kinds(world: &World) -> Vec<FindingKind> {
 }
 
 /// All rows of a table, in its own types.
-async fn rows(world: &World, table: Table) -> RecordBatch {
+pub(crate) async fn rows(world: &World, table: Table) -> RecordBatch {
     let lake = world.lake.table(table).await.unwrap().unwrap();
     let mut batches = Vec::new();
     for version in 0..=lake.version() {
@@ -50,7 +50,7 @@ async fn rows(world: &World, table: Table) -> RecordBatch {
     concat_batches(&table.schema(), &batches).unwrap()
 }
 
-async fn append(world: &World, table: Table, rows: RecordBatch) {
+pub(crate) async fn append(world: &World, table: Table, rows: RecordBatch) {
     let mut lake = world.lake.table(table).await.unwrap().unwrap();
     lake.append(vec![rows], &BTreeMap::new()).await.unwrap();
 }
@@ -171,7 +171,7 @@ async fn rows_from_nowhere_are_named_with_their_stream() {
 }
 
 /// A lake whose tables hold what is given.
-async fn relaid(world: &World, table: Table, keep: impl Fn(usize) -> bool) -> World {
+pub(crate) async fn relaid(world: &World, table: Table, keep: impl Fn(usize) -> bool) -> World {
     let other = World::new();
     other.loader().backlog().await.unwrap();
     for each in Table::ALL {
@@ -208,7 +208,10 @@ async fn rows_that_are_lost_are_named() {
 }
 
 /// A raw store with some of the segments, changed.
-async fn raw_of(world: &World, change: impl Fn(u64, Vec<u8>) -> Option<Vec<u8>>) -> RawStore {
+pub(crate) async fn raw_of(
+    world: &World,
+    change: impl Fn(u64, Vec<u8>) -> Option<Vec<u8>>,
+) -> RawStore {
     let raw = RawStore::new(std::sync::Arc::new(InMemory::new()));
     for number in 1..world.next {
         let key = world.key(number);

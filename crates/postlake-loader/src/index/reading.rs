@@ -116,6 +116,44 @@ pub(crate) fn keys_of(
     days.iter().copied().zip(keys)
 }
 
+/// The key of each row of `events` or `alerts`, in the table's own types; none for other tables.
+pub(crate) fn row_keys(table: Table, rows: &RecordBatch) -> Vec<Key> {
+    let names: &[&str] = match table {
+        Table::Events => &[
+            "event_class",
+            "type",
+            "event_id",
+            "event_hash",
+            "event_at",
+            "timestamp",
+        ],
+        Table::Alerts => &["record_id"],
+        Table::Quarantine | Table::Batches => return Vec::new(),
+    };
+    let schema = rows.schema();
+    // The first is the day, which no key is made of.
+    let columns =
+        std::iter::once(0).chain(names.iter().filter_map(|name| schema.index_of(name).ok()));
+    let columns: Vec<usize> = columns.collect();
+    let Ok(parts) = rows.project(&columns) else {
+        return Vec::new();
+    };
+    if table == Table::Alerts {
+        return alert_keys(&parts);
+    }
+    let flags = rows
+        .column_by_name("flags")
+        .map(|flags| flags.as_string::<i32>());
+    let (dated, undated) = (event_keys(&parts, false), event_keys(&parts, true));
+    let keys = dated.into_iter().zip(undated).enumerate();
+    let keys = keys.map(|(row, (dated, undated))| {
+        let flags = flags.filter(|flags| flags.is_valid(row));
+        let is_undated = flags.is_some_and(|flags| flags.value(row).starts_with(UNDATED_FLAG));
+        if is_undated { undated } else { dated }
+    });
+    keys.collect()
+}
+
 fn alert_keys(batch: &RecordBatch) -> Vec<Key> {
     let ids = batch.column(1).as_string::<i32>();
     ids.iter().flatten().map(Key::of_record).collect()

@@ -48,7 +48,7 @@ impl World {
         self.loader_within(PassLimits::default())
     }
 
-    fn loader_within(&self, limits: PassLimits) -> Loader {
+    pub(crate) fn loader_within(&self, limits: PassLimits) -> Loader {
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
         Loader::new(self.raw.clone(), self.lake.clone(), clock, limits)
     }

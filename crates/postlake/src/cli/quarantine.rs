@@ -5,7 +5,7 @@ use postlake_loader::ItemPlace;
 use postlake_serve::format::Format;
 
 use super::DataArgs;
-use super::books::WindowArgs;
+use super::books::{ReportFormat, WindowArgs};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum QuarantineCommand {
@@ -13,6 +13,8 @@ pub(crate) enum QuarantineCommand {
     List(QuarantineListArgs),
     /// Show one item: why, where, and what the raw segment holds there.
     Show(QuarantineShowArgs),
+    /// Read items again with this release; what can be read now becomes rows.
+    Retry(QuarantineRetryArgs),
     /// Note that items are of no use: lists leave them out, nothing is deleted.
     Drop(QuarantineDropArgs),
 }
@@ -74,6 +76,25 @@ pub(crate) struct QuarantineShowArgs {
     /// Write the exact bytes of the whole body to stdout, and nothing else.
     #[arg(long)]
     pub(crate) body: bool,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct QuarantineRetryArgs {
+    /// Items, as `quarantine list` names them.
+    pub(crate) places: Vec<ItemPlace>,
+    /// All items, or all that the filter leaves.
+    #[arg(long, conflicts_with = "places")]
+    pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) filter: QuarantineFilter,
+    /// Say what would happen, and change nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// How to write the report.
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub(crate) output: ReportFormat,
     #[command(flatten)]
     pub(crate) data: DataArgs,
 }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use postlake_loader::{Delivered, LoadError, PassReport, deliver_pending};
+use postlake_loader::{Delivered, LoadError, Loader, PassReport, deliver_pending};
 
 use crate::cli::LoadArgs;
 use crate::command::output::{print, say};
@@ -25,22 +25,7 @@ pub(crate) async fn run(arguments: LoadArgs) -> Result<ExitCode, Failure> {
 
 /// Loads what was received, gives it to the sinks, and says how much that was.
 pub(super) async fn load(settings: &Settings) -> Result<(), Failure> {
-    let mut loader = wire::loader(settings)?;
-    let mut total = PassReport::default();
-    let mut conflicts = 0;
-    loop {
-        match loader.pass().await {
-            Ok(report) => {
-                add(&mut total, &report);
-                if !report.more {
-                    break;
-                }
-            }
-            Err(error) if error.is_conflict() && conflicts < CONFLICTS => conflicts += 1,
-            Err(LoadError::Newer { key, source }) => return Err(newer(&key, source)),
-            Err(error) => return Err(Failure::caused(Exit::Unavailable, "load", error)),
-        }
-    }
+    let total = all(&mut wire::loader(settings)?).await?;
     let lake = wire::lake(&settings.data)?;
     for sink in wire::sinks(settings)? {
         let mut delivered = Delivered::default();
@@ -77,6 +62,28 @@ pub(super) async fn load(settings: &Settings) -> Result<(), Failure> {
         total.duplicates,
         total.rejects
     ))
+}
+
+/// Pass after pass until nothing is left.
+///
+/// # Errors
+/// When a pass fails, or others are always faster.
+pub(super) async fn all(loader: &mut Loader) -> Result<PassReport, Failure> {
+    let mut total = PassReport::default();
+    let mut conflicts = 0;
+    loop {
+        match loader.pass().await {
+            Ok(report) => {
+                add(&mut total, &report);
+                if !report.more {
+                    return Ok(total);
+                }
+            }
+            Err(error) if error.is_conflict() && conflicts < CONFLICTS => conflicts += 1,
+            Err(LoadError::Newer { key, source }) => return Err(newer(&key, source)),
+            Err(error) => return Err(Failure::caused(Exit::Unavailable, "load", error)),
+        }
+    }
 }
 
 fn add(total: &mut PassReport, report: &PassReport) {

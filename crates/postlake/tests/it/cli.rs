@@ -38,7 +38,7 @@ fn run(place: &Place, arguments: &[&str]) -> Outcome {
     Running::start(&mut place.command(arguments)).wait()
 }
 
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 20] = [
     "serve",
     "demo",
     "trigger",
@@ -51,6 +51,8 @@ const COMMANDS: [&str; 18] = [
     "convert",
     "verify",
     "quarantine",
+    "replay",
+    "backfill",
     "init",
     "check",
     "doctor",

@@ -35,6 +35,7 @@ mod postgres;
 mod power_cut;
 mod quarantine;
 mod reading;
+mod replay;
 mod samples;
 mod setting_up;
 mod traces;

@@ -6,11 +6,14 @@ use postlake_loader::ItemPlace;
 use postlake_serve::SqlEngine;
 use postlake_serve::format::{self, Format};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::cli::QuarantineFilter;
 use crate::command::output::sql_failure;
 use crate::command::verify::window;
+use crate::config::Settings;
 use crate::exit::{Exit, Failure};
+use crate::wire;
 
 /// A row of `quarantine`.
 #[derive(Clone, Debug, Deserialize)]
@@ -66,6 +69,32 @@ pub(super) async fn at(engine: &SqlEngine, place: &ItemPlace) -> Result<Option<I
     Ok(read(engine, &ordered(&condition)).await?.pop())
 }
 
+/// Most batches that came under one id.
+const MOST_BATCHES: usize = 100_000;
+
+/// Where the batches lie that came under an id, as `batches` says.
+pub(in crate::command) async fn places_of_batch(
+    settings: &Settings,
+    id: &str,
+) -> Result<Vec<ItemPlace>, Failure> {
+    #[derive(Deserialize)]
+    struct Row {
+        stream: String,
+        segment: i64,
+        batch_index: i64,
+    }
+    let engine = wire::local_engine(&settings.data)?;
+    let sql = format!(
+        "SELECT stream, segment, batch_index FROM batches WHERE batch_id = '{}' LIMIT {MOST_BATCHES}",
+        id.replace('\'', "''")
+    );
+    let rows: Vec<Row> = read(&engine, &sql).await?;
+    let places = rows
+        .iter()
+        .map(|row| ItemPlace::of_columns(&row.stream, row.segment, row.batch_index, None));
+    Ok(places.flatten().collect())
+}
+
 fn ordered(condition: &str) -> String {
     format!(
         "SELECT * FROM quarantine WHERE {condition} \
@@ -94,7 +123,7 @@ fn condition(filter: &QuarantineFilter) -> String {
     condition
 }
 
-async fn read(engine: &SqlEngine, sql: &str) -> Result<Vec<Item>, Failure> {
+async fn read<T: DeserializeOwned>(engine: &SqlEngine, sql: &str) -> Result<Vec<T>, Failure> {
     let rows = engine.stream(sql).await.map_err(sql_failure)?;
     let schema = rows.schema();
     let batches: Vec<_> = rows
