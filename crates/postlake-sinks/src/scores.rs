@@ -26,7 +26,7 @@ use crate::checkpoint_object;
 const FORMAT: &str = "postlake-scores-checkpoint-1";
 
 /// Files that are put at the same time.
-const PUTS_AT_A_TIME: usize = 16;
+const PUTS_AT_A_TIME: usize = 64;
 
 /// Writes a file for each Health Score below a store's root.
 pub struct ScoresSink {

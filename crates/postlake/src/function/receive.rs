@@ -44,7 +44,12 @@ impl Receiving {
         }
         let landing = wire::landing(settings)?;
         let nobody: OnLanded = Arc::new(|_segment: &SegmentKey| {});
-        let receiver = Receiver::start(landing.limits, landing.raw, wire::clock(), nobody);
+        // An environment has one request at a time: there is nothing to wait for between two puts.
+        let limits = postlake_receiver::Config {
+            commit_interval: Duration::ZERO,
+            ..landing.limits
+        };
+        let receiver = Receiver::start(limits, landing.raw, wire::clock(), nobody);
         let receiver = receiver.map_err(|faults| {
             let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
             let message = format!("limits of the receiver: {}", faults.join("; "));

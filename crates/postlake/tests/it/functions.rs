@@ -242,6 +242,26 @@ fn an_environment_has_one_stream_and_bodies_are_byte_for_byte() {
     function.kill();
 }
 
+/// An environment has one request at a time, so none is made to wait for others to join it: on S3 a server
+/// leaves 200 ms between two puts.
+#[test]
+fn answers_that_follow_one_another_do_not_wait_for_the_interval_between_puts() {
+    const REQUESTS: u32 = 30;
+    let s3 = FaultyS3::start(1);
+    let place = place_with_credentials(&s3);
+    let function = receiver(&place);
+    let begun = Instant::now();
+    for _ in 0..REQUESTS {
+        assert_eq!(status(&function, &events("[1]")), 200);
+    }
+    let waited = begun.elapsed();
+    assert!(
+        waited < Duration::from_millis(200) * (REQUESTS - 1),
+        "{waited:?}"
+    );
+    function.kill();
+}
+
 #[test]
 fn a_lake_is_made_by_the_load_function_and_a_second_delivery_changes_nothing() {
     let s3 = FaultyS3::start(1);
