@@ -212,6 +212,48 @@ async fn a_second_run_lands_what_is_new_alone() {
     assert_eq!(counts(&imported), [11, 0, 0, 0, 0]);
 }
 
+/// What cannot be read costs no other object, is named, and is read by the next run.
+#[tokio::test]
+async fn an_object_that_cannot_be_read_is_left_for_the_next_run() {
+    let mut case = Case::new();
+    for number in 0..5 {
+        case.put(&format!("batch-{number}"), b"[1]").await;
+    }
+    let whole = Arc::clone(&case.source.store);
+    case.source.store = Faulty::later(Arc::clone(&whole), Fault::Unread, 2, 1);
+    let imported = case.run().await;
+    assert_eq!(counts(&imported), [4, 0, 0, 0, 1]);
+    let [(name, reason)] = &imported.unread.named[..] else {
+        panic!("{imported:?}");
+    };
+    assert!(
+        name.starts_with("batch-") && reason.contains("connection reset"),
+        "{reason}"
+    );
+    case.source.store = whole;
+    assert_eq!(counts(&case.run().await), [1, 0, 4, 0, 0]);
+    assert_eq!(case.landed().await.len(), 5);
+}
+
+/// Nobody can load a damaged segment, so that its objects are wanted once more.
+#[tokio::test]
+async fn objects_of_a_damaged_segment_are_imported_again() {
+    let case = Case::new();
+    for number in 0..4 {
+        case.put(&format!("batch-{number}"), b"[1]").await;
+    }
+    case.run().await;
+    let raw = RawStore::new(Arc::clone(&case.inner));
+    let date = raw.dates().await.unwrap()[0];
+    let stream = raw.streams(date).await.unwrap()[0];
+    let first = raw.segments_after(date, stream, 0).await.unwrap()[0];
+    case.inner
+        .put(&first.path(), "damaged".into())
+        .await
+        .unwrap();
+    assert_eq!(counts(&case.run().await), [3, 0, 1, 0, 0]);
+}
+
 /// Whatever a put came to, the next run lands the rest, and nothing twice.
 #[tokio::test]
 async fn an_import_that_was_broken_off_goes_on() {

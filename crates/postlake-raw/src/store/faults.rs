@@ -27,6 +27,8 @@ pub(crate) enum Fault {
     Full,
     /// The condition is ignored: what stood there is overwritten.
     ConditionIgnored,
+    /// It is a get that fails, and no put.
+    Unread,
 }
 
 /// Does `fault` to the next `puts` puts, then behaves.
@@ -92,12 +94,12 @@ fn taken(path: &Path) -> object_store::Error {
 #[async_trait]
 impl ObjectStore for Faulty {
     async fn put_opts(&self, at: &Path, put: PutPayload, options: PutOptions) -> Result<PutResult> {
-        if !self.strikes() {
+        if self.fault == Fault::Unread || !self.strikes() {
             return self.inner.put_opts(at, put, options).await;
         }
         let reset = || broken(std::io::ErrorKind::ConnectionReset.into());
         match self.fault {
-            Fault::Before => Err(reset()),
+            Fault::Before | Fault::Unread => Err(reset()),
             Fault::Full => Err(broken(std::io::ErrorKind::StorageFull.into())),
             Fault::TakenByNobody => Err(taken(at)),
             Fault::After => {
@@ -127,6 +129,9 @@ impl ObjectStore for Faulty {
     }
 
     async fn get_opts(&self, at: &Path, options: GetOptions) -> Result<GetResult> {
+        if self.fault == Fault::Unread && self.strikes() {
+            return Err(broken(std::io::ErrorKind::ConnectionReset.into()));
+        }
         self.inner.get_opts(at, options).await
     }
 

@@ -334,6 +334,45 @@ fn messages_come_again_when_they_could_not_be_loaded() {
     load.kill();
 }
 
+/// The rows are in the lake then, and are loaded no second time.
+#[test]
+fn messages_come_again_when_a_sink_has_not_taken_their_rows() {
+    let s3 = FaultyS3::start(1);
+    let place = place_with_credentials(&s3);
+    let receive = receiver(&place);
+    let body = text("events-all-27-types.json");
+    assert_eq!(status(&receive, &events(&body)), 200);
+    receive.kill();
+    let event = notices(&s3);
+    // A file stands where the sink has its folder.
+    let folder = place.home().join("sink");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("csv"), "").unwrap();
+    let mut command = function(&place, "load");
+    let sinks = format!(
+        "[{{name=\"csv\",type=\"csv\",url=\"{}\"}}]",
+        folder.display()
+    );
+    command.env("POSTLAKE_SINKS", sinks);
+    let load = Function::start(&mut command);
+    let failed = load.invoke(&event, LOAD_TIME).answer();
+    let again = json!({ "batchItemFailures": [{ "itemIdentifier": "m0" }] });
+    assert_eq!(failed, again, "{}", load.stderr());
+    assert_eq!(place.number("SELECT count(*) FROM events"), 27);
+    std::fs::remove_file(folder.join("csv")).unwrap();
+    let loaded = load.invoke(&event, LOAD_TIME).answer();
+    assert_eq!(
+        loaded,
+        json!({ "batchItemFailures": [] }),
+        "{}",
+        load.stderr()
+    );
+    assert_eq!(place.number("SELECT count(*) FROM events"), 27);
+    let files = std::fs::read_dir(folder.join("csv/events")).unwrap();
+    assert!(files.count() >= 1);
+    load.kill();
+}
+
 #[test]
 fn the_schedule_loads_what_no_notice_has_led_to() {
     let s3 = FaultyS3::start(1);
