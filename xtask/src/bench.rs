@@ -4,6 +4,7 @@
 //! Two runs on two machines cannot be compared; the ratios within one run can.
 
 mod binaries;
+mod compact;
 mod convert;
 mod figures;
 mod functions;
@@ -65,17 +66,17 @@ const QUICK: Effort = Effort {
     only: None,
 };
 
-/// `bench receive|limits|load|convert|functions|profile [--quick] [--rounds N] [--seconds S] [--gigabytes G]
+/// `bench receive|limits|load|compact|convert|functions|profile [--quick] [--rounds N] [--seconds S] [--gigabytes G]
 /// [--events N] [--only LOAD] [--no-build]`.
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     let Some((name, rest)) = arguments.split_first() else {
         bail!(
-            "bench receive, bench limits, bench load, bench convert, bench functions or bench profile"
+            "bench receive, bench limits, bench load, bench compact, bench convert, bench functions or bench profile"
         );
     };
     let full = match name.as_str() {
         "receive" | "limits" => FULL_RECEIVE,
-        "load" => FULL_LOAD,
+        "load" | "compact" => FULL_LOAD,
         _ => FULL,
     };
     let effort = effort(full, rest)?;
@@ -83,11 +84,12 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
         "receive" => receive::run(root, effort),
         "limits" => limits::run(root, effort),
         "load" => load::run(root, effort),
+        "compact" => compact::run(root, effort),
         "convert" => convert::run(root, effort),
         "functions" => functions::run(root, effort),
         "profile" => profile::run(root, effort),
         _ => bail!(
-            "there is no benchmark {name}; there are receive, limits, load, convert, functions and profile"
+            "there is no benchmark {name}; there are receive, limits, load, compact, convert, functions and profile"
         ),
     }
 }

@@ -24,7 +24,9 @@
 
 mod append;
 mod changes;
+mod compact;
 mod error;
+mod expire;
 mod files;
 mod history;
 mod lake;
@@ -35,13 +37,17 @@ mod rows;
 mod survey;
 mod synced;
 mod table;
+mod vacuum;
 
 pub use append::Append;
 pub use changes::{Change, MissingVersion};
+pub use compact::{Group, TARGET_BYTES, sorted_by};
 pub use error::{ErrorKind, LakeError};
+pub use expire::Expired;
 pub use files::{DataFile, StoredFile};
 pub use lake::Lake;
 pub use postlake_location::{DataUrl, DataUrlError};
 pub use rewrite::{Amounts, Job, Onto, Passed, Rewrite, RowFunction, Sorting};
 pub use survey::{FileFault, FileSurvey, Unnamed};
 pub use table::LakeTable;
+pub use vacuum::{LONGEST as LONGEST_VACUUM, Vacuum, Vacuumed};

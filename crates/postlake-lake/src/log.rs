@@ -17,10 +17,12 @@ use crate::error::{ErrorKind, LakeError};
 pub(crate) struct Entry {
     /// The files that it added.
     pub(crate) adds: Vec<Added>,
-    /// True if it moved a position.
+    /// True if it moved a position of a loader or of a job.
     pub(crate) moves_positions: bool,
     /// True if it took rows away that others may have been given.
     pub(crate) takes_rows: bool,
+    /// True if it counted partitions that went.
+    pub(crate) expires: bool,
     /// True if it changed columns, properties or the protocol.
     pub(crate) changes_table: bool,
 }
@@ -61,6 +63,15 @@ pub(crate) fn day_of(text: &str) -> Option<i32> {
     i32::try_from(days).ok()
 }
 
+/// What positions begin with that count partitions that went.
+pub(crate) const EXPIRED: &str = "expired:";
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Moved {
+    app_id: String,
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Removed {
@@ -72,7 +83,7 @@ struct Removed {
 struct Line {
     add: Option<Added>,
     remove: Option<Removed>,
-    txn: Option<IgnoredAny>,
+    txn: Option<Moved>,
     meta_data: Option<IgnoredAny>,
     protocol: Option<IgnoredAny>,
 }
@@ -100,7 +111,9 @@ pub(crate) async fn entry(
             .map_err(|source| LakeError::new(ErrorKind::Damaged, doing(), source))?;
         entry.adds.extend(line.add);
         entry.takes_rows |= line.remove.is_some_and(|remove| remove.data_change);
-        entry.moves_positions |= line.txn.is_some();
+        let expires = |moved: &Moved| moved.app_id.starts_with(EXPIRED);
+        entry.expires |= line.txn.as_ref().is_some_and(expires);
+        entry.moves_positions |= line.txn.is_some_and(|moved| !expires(&moved));
         entry.changes_table |= line.meta_data.is_some() || line.protocol.is_some();
     }
     Ok(Some(entry))

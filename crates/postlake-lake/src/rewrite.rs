@@ -352,6 +352,8 @@ impl LakeTable {
             let landed = landed.into_iter().any(|add| ours.contains(&add.path));
             let moved = since.iter().any(|entry| entry.changes_table);
             let brought = since.iter().any(|entry| entry.brings_rows());
+            // What it counted is part of what we count.
+            let moved = moved || (!positions.is_empty() && since.iter().any(|entry| entry.expires));
             self.refresh().await?;
             if landed {
                 // The answer to an earlier attempt of ours was lost.

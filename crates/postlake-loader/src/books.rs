@@ -53,6 +53,24 @@ impl Window {
         first.is_none_or(|first| first <= day) && last.is_none_or(|last| day <= last)
     }
 
+    /// The same without what was received on days whose segments were let go.
+    fn without(self, retired_before: Option<NaiveDate>, findings: &mut Findings) -> Window {
+        let begin = retired_before.and_then(|before| before.and_hms_opt(0, 0, 0));
+        let Some(begin) = begin.map(|begin| begin.and_utc()) else {
+            return self;
+        };
+        if self.since.is_some_and(|since| begin <= since) {
+            return self;
+        }
+        let reason =
+            "raw segments of the days before were let go by retention; nothing of them is compared";
+        findings.add(FindingKind::Note, begin.date_naive().to_string(), reason);
+        Window {
+            since: Some(begin),
+            ..self
+        }
+    }
+
     /// The condition on `received_at` in SQL.
     pub(crate) fn condition(&self) -> String {
         let mut condition = "true".to_owned();
@@ -147,6 +165,8 @@ pub async fn verify(
     watch: Watch<'_>,
 ) -> Result<Verification, LoadError> {
     let mut verification = Verification::default();
+    let retired = raw.retired_before().await.map_err(LoadError::List)?;
+    let window = window.without(retired, &mut verification.findings);
     let mut tables = open(lake).await?;
     for table in Table::ALL {
         if let Some(open) = tables.get(table) {

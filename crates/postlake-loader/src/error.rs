@@ -3,7 +3,9 @@
 use postlake_event::sink::SinkError;
 use postlake_lake::{ErrorKind, LakeError};
 use postlake_raw::segment::SegmentError;
-use postlake_raw::{ListError, ReadError, SegmentKey};
+use postlake_raw::{LandError, ListError, ReadError, SegmentKey};
+
+use crate::clock_fault::ClockFault;
 
 /// Why a pass or a delivery did not complete. Nothing is lost by any of these: what was committed
 /// stands, and the next pass goes on from there.
@@ -30,6 +32,12 @@ pub enum LoadError {
     /// Keys that do not fit in memory cannot be put on the disk or read from it again.
     #[error("keep the keys of loaded rows on the disk")]
     Keys(#[source] std::io::Error),
+    /// The clock cannot be right, so nothing is let go.
+    #[error("let go what is older than its rule")]
+    Clock(#[source] ClockFault),
+    /// The mark that raw days are retired cannot be written.
+    #[error("mark raw days as retired")]
+    Mark(#[source] LandError),
     /// Decoding was stopped, since the process ends.
     #[error("decode segments while the process ends")]
     Stopped,

@@ -71,6 +71,8 @@ pub(crate) fn delivered(span: &Span, moved: (u64, u64), error: Option<&LoadError
 /// Why it failed, in a word: the texts of errors may hold anything.
 pub(crate) fn failed(span: &Span, error: &LoadError) {
     let word = match error {
+        LoadError::Clock(_) => "clock",
+        LoadError::Mark(_) => "mark",
         LoadError::Lake(_) if error.is_conflict() => "conflict",
         LoadError::List(_) => "list",
         LoadError::Read(_) => "read",

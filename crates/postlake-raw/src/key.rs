@@ -3,6 +3,7 @@
 //! ```text
 //! raw/<YYYY-MM-DD>/<stream>/<number, 10 digits>.seg.zst
 //! maintenance/audit/<time>-<16 hex digits>.json
+//! maintenance/raw-retired/<YYYY-MM-DD>.json
 //! ```
 //!
 //! Nothing a sender says is ever part of a name: a stream is a time and a random number of ours.
@@ -21,6 +22,8 @@ use crate::clock::Clock;
 
 const ROOT: &str = "raw";
 const AUDIT: &str = "maintenance/audit";
+const RETIRED: &str = "maintenance/raw-retired";
+const RETIRED_SUFFIX: &str = ".json";
 const AUDIT_FORMAT: &str = "%Y%m%dT%H%M%S%.6fZ";
 const SUFFIX: &str = ".seg.zst";
 const PROBE_PREFIX: &str = "create-only-probe-";
@@ -313,6 +316,24 @@ pub(crate) fn audit_prefix() -> Path {
 pub(crate) fn audit_path(at: DateTime<Utc>) -> Path {
     let at = at.format(AUDIT_FORMAT);
     Path::from(format!("{AUDIT}/{at}-{:016x}.json", rand::random::<u64>()))
+}
+
+/// Prefix of the marks of retired days.
+pub(crate) fn retired_prefix() -> Path {
+    Path::from(RETIRED)
+}
+
+/// The mark that days before this one went.
+pub(crate) fn retired_path(before: NaiveDate) -> Path {
+    let before = date_folder(before);
+    Path::from(format!("{RETIRED}/{before}{RETIRED_SUFFIX}"))
+}
+
+/// The day of a name that [`retired_path`] makes.
+pub(crate) fn parse_retired(path: &Path) -> Option<NaiveDate> {
+    let date = path.filename()?.strip_suffix(RETIRED_SUFFIX)?;
+    let date = NaiveDate::parse_from_str(date, DATE_FORMAT).ok()?;
+    (retired_path(date) == *path).then_some(date)
 }
 
 fn date_folder(date: NaiveDate) -> String {

@@ -60,5 +60,5 @@ pub use key::{KeyError, SegmentKey, SegmentNumber, StreamName};
 pub use probe::SyncSpeed;
 pub use store::{
     CreateOnly, LandCause, LandError, LandErrorKind, ListError, MAX_FOREIGN_NAMES,
-    MAX_SEGMENTS_LISTED, RawStore, ReadError, Waiting,
+    MAX_SEGMENTS_LISTED, RawStore, ReadError, Retired, StoredDay, Waiting,
 };

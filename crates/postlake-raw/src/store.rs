@@ -10,10 +10,12 @@ mod cause;
 #[cfg(test)]
 pub(crate) mod faults;
 mod foreign;
+mod retired;
 #[cfg(test)]
 mod tests;
 mod waiting;
 
+pub use retired::{Retired, StoredDay};
 pub use waiting::Waiting;
 
 use std::error::Error;

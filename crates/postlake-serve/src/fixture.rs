@@ -13,7 +13,7 @@ use datafusion::datasource::MemTable;
 use postlake_event::schema::Table;
 use serde_json::{Map, Value, json};
 
-use crate::source::{BoxError, TableSnapshot, TableSource};
+use crate::source::{BoxError, Gone, TableSnapshot, TableSource};
 use crate::sql::{SqlEngine, SqlLimits};
 use crate::state::{ServeConfig, ServeState};
 
@@ -66,6 +66,7 @@ impl TableSource for Memory {
         Ok(Some(TableSnapshot {
             version: *version,
             provider: Arc::new(provider),
+            gone: Gone::default(),
         }))
     }
 }

@@ -8,7 +8,7 @@ use postlake_event::schema::Table;
 use postlake_lake::{Lake, LakeError, LakeTable};
 use tokio::sync::Mutex;
 
-use crate::source::{BoxError, TableSnapshot, TableSource};
+use crate::source::{BoxError, Gone, TableSnapshot, TableSource};
 
 /// Reads a lake. Keeps each table open and reads only the log entries that are new.
 #[derive(Debug)]
@@ -53,9 +53,16 @@ impl LakeSource {
 }
 
 async fn opened(table: LakeTable) -> Result<Opened, LakeError> {
+    let expired = table.expired().await?;
     let snapshot = TableSnapshot {
         version: table.version(),
         provider: table.provider().await?,
+        gone: Gone {
+            rows: expired.rows,
+            events: expired.events,
+            alerts: expired.alerts,
+            rejects: expired.rejects,
+        },
     };
     Ok(Opened { table, snapshot })
 }
@@ -72,6 +79,7 @@ impl TableSource for LakeSource {
         let snapshot = TableSnapshot {
             version: newest.snapshot.version,
             provider: Arc::clone(&newest.snapshot.provider),
+            gone: newest.snapshot.gone,
         };
         open.insert(table, newest);
         Ok(Some(snapshot))

@@ -19,6 +19,21 @@ pub struct TableSnapshot {
     pub version: u64,
     /// Reads exactly that version.
     pub provider: Arc<dyn TableProvider>,
+    /// What retention has taken from it.
+    pub gone: Gone,
+}
+
+/// What partitions that retention took away have held, all of them together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gone {
+    /// Rows; of `quarantine` without those that stand for a whole segment.
+    pub rows: i64,
+    /// Of `batches`: events that they accounted for.
+    pub events: i64,
+    /// Of `batches`: alerts.
+    pub alerts: i64,
+    /// Of `batches`: rejects.
+    pub rejects: i64,
 }
 
 impl fmt::Debug for TableSnapshot {
@@ -91,6 +106,12 @@ impl TableSet {
             quarantine: version(Table::Quarantine),
             batches: version(Table::Batches),
         }
+    }
+
+    /// What retention has taken from a table.
+    pub(crate) fn gone(&self, table: Table) -> Gone {
+        let snapshot = self.snapshot(table);
+        snapshot.map(|snapshot| snapshot.gone).unwrap_or_default()
     }
 
     /// The tables that do not exist yet; they read as empty.

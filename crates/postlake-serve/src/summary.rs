@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use chrono::{DateTime, Utc};
+use postlake_event::schema::Table;
 use serde::{Deserialize, Serialize};
 
 use crate::source::{TableSet, Versions};
@@ -95,12 +96,16 @@ pub struct Books {
 }
 
 impl Books {
-    fn compare(totals: Totals, rows: Rows) -> Books {
+    /// What retention has taken from the tables counts on both sides.
+    fn compare(totals: Totals, rows: Rows, tables: &TableSet) -> Books {
+        let of = |table| tables.gone(table).rows;
+        let accounted = tables.gone(Table::Batches);
         let unaccounted_items =
             totals.items - totals.events - totals.alerts - totals.duplicates - totals.rejects;
-        let events_difference = rows.events - totals.events;
-        let alerts_difference = rows.alerts - totals.alerts;
-        let quarantine_difference = rows.quarantine - rows.damaged_segments - totals.rejects;
+        let events_difference = rows.events + of(Table::Events) - totals.events - accounted.events;
+        let alerts_difference = rows.alerts + of(Table::Alerts) - totals.alerts - accounted.alerts;
+        let quarantine = rows.quarantine - rows.damaged_segments + of(Table::Quarantine);
+        let quarantine_difference = quarantine - totals.rejects - accounted.rejects;
         Books {
             balanced: [
                 unaccounted_items,
@@ -301,7 +306,7 @@ async fn at(engine: &SqlEngine, tables: &TableSet) -> Result<(Reader, Summary), 
         versions: reader.versions(),
         totals,
         rows: counted,
-        books: Books::compare(totals, counted),
+        books: Books::compare(totals, counted, tables),
         newest: one(&reader, statements::NEWEST).await?,
         events_by_type: rows(&table_batch(&reader, SummaryTable::EventTypes).await?)?,
         bounces_by_class: rows(&table_batch(&reader, SummaryTable::BounceClasses).await?)?,

@@ -6,13 +6,15 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use chrono::TimeDelta;
 use futures::TryStreamExt as _;
 use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
 use object_store::prefix::PrefixStore;
 use object_store::{ObjectStore, ObjectStoreExt as _};
-use postlake_raw::{SegmentKey, SegmentNumber, StreamName, segment};
+use postlake_raw::clock::{Clock as _, ManualClock, SystemClock};
+use postlake_raw::{Batch, RawStore, SegmentKey, SegmentNumber, SourceKind, StreamName, segment};
 use serde::de::DeserializeOwned;
 use tempfile::TempDir;
 
@@ -272,6 +274,21 @@ impl Place {
         let store = self.store();
         wait_on(async move { store.put(&key.path(), bytes.into()).await }).unwrap();
         key.path().to_string()
+    }
+
+    /// Puts a segment there with a batch of so many events, received so many days ago and as old as that.
+    pub fn put_day(&self, days_ago: i64, events: usize) {
+        let at = SystemClock.now() - TimeDelta::days(days_ago);
+        let items = (0..events).map(|event| {
+            let (id, at) = (format!("{days_ago}-{event}"), at.timestamp());
+            format!(r#"{{"msys":{{"message_event":{{"type":"delivery","event_id":"{id}","timestamp":"{at}"}}}}}}"#)
+        });
+        let body = format!("[{}]", items.collect::<Vec<_>>().join(","));
+        let batch = Batch::new(SourceKind::Event, at, None, Vec::new(), body.into());
+        let key = SegmentKey::new(StreamName::new(&ManualClock::new(at)), SegmentNumber::FIRST);
+        let bytes = segment::encode(&key, &[batch]).unwrap();
+        let raw = RawStore::new(self.store());
+        wait_on(async move { raw.land(&key, bytes).await }).unwrap();
     }
 
     /// All objects below a prefix, by name.

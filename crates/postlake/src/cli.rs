@@ -4,6 +4,7 @@ mod books;
 mod moment;
 mod quarantine;
 mod replay;
+mod upkeep;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ pub(crate) use quarantine::{
     QuarantineRetryArgs, QuarantineShowArgs,
 };
 pub(crate) use replay::{BackfillArgs, ReplayArgs};
+pub(crate) use upkeep::{CompactArgs, RetainArgs, VacuumArgs};
 
 /// SparkPost webhooks and Health Score alerts: received durably, loaded into an open lake, answered.
 #[derive(Debug, Parser)]
@@ -85,6 +87,12 @@ pub(crate) enum Command {
     Replay(ReplayArgs),
     /// Fill a new or emptied sink from the lake.
     Backfill(BackfillArgs),
+    /// Merge small files of the lake into large ones.
+    Compact(CompactArgs),
+    /// Let go of days that are older than the rules under [retention].
+    Retain(RetainArgs),
+    /// Delete data files that no reader needs any more.
+    Vacuum(VacuumArgs),
     /// Write a commented configuration with new secrets, and say what to enter in SparkPost.
     Init(InitArgs),
     /// Read the configuration, say every fault and what is in force.

@@ -19,6 +19,7 @@ mod scores;
 mod serve;
 mod top;
 mod trigger;
+mod upkeep;
 mod verify;
 
 use std::process::ExitCode;
@@ -48,6 +49,9 @@ pub(crate) fn run(command: Command, sockets: &Sockets) -> Result<ExitCode, Failu
         Command::Replay(arguments) => block_on(replay::run(arguments)),
         Command::Backfill(arguments) => block_on(backfill::run(arguments)),
         Command::Verify(arguments) => block_on(verify::run(arguments)),
+        Command::Compact(arguments) => block_on(upkeep::compact(arguments)),
+        Command::Retain(arguments) => block_on(upkeep::retain(arguments)),
+        Command::Vacuum(arguments) => block_on(upkeep::vacuum(arguments)),
         Command::Init(arguments) => init::run(&arguments),
         Command::Doctor(arguments) => block_on(doctor::run(arguments)),
         Command::Check(arguments) => check::run(&arguments),

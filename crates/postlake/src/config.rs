@@ -9,6 +9,7 @@ mod disk;
 mod duration;
 mod effective;
 mod faults;
+mod keep;
 mod load;
 mod networks;
 mod secret_source;
@@ -34,6 +35,7 @@ pub(crate) use disk::DiskSettings;
 pub(crate) use duration::parse_duration;
 pub(crate) use effective::{Effective, effective, named_files};
 pub(crate) use faults::Faults;
+pub(crate) use keep::KeepSettings;
 pub(crate) use load::LoadSettings;
 use networks::networks;
 pub(crate) use secret_source::SecretSource;
@@ -74,6 +76,11 @@ const KNOWN_KEYS: &[(&str, &[&str])] = &[
             "key_disk_bytes",
         ],
     ),
+    ("lake", &["compact", "upkeep_interval", "vacuum_after"]),
+    (
+        "retention",
+        &["raw", "events", "alerts", "quarantine", "batches"],
+    ),
 ];
 
 /// What the code uses.
@@ -95,6 +102,7 @@ pub(crate) struct Settings {
     pub(crate) read_tls: Option<CertificateFiles>,
     pub(crate) admin_listen: SocketAddr,
     pub(crate) load: LoadSettings,
+    pub(crate) keep: KeepSettings,
     pub(crate) sinks: Vec<SinkSettings>,
     /// Where traces go, if they do.
     pub(crate) traces: Option<TraceSettings>,
@@ -226,6 +234,7 @@ fn checked(figment: &Figment, flags: &Flags, faults: &mut Faults) -> Option<Sett
     let ingest_tls = tls::ingest(figment, (folder(flags), data.as_ref()), faults);
     let read_tls = tls::read(figment, faults);
     let load = load::read(figment, faults);
+    let keep = keep::read(figment, faults);
     let sinks = sinks::sinks(figment, faults);
     let traces = flags.traces.then(|| traces(faults)).flatten();
     let file = flags.file.as_deref();
@@ -243,6 +252,7 @@ fn checked(figment: &Figment, flags: &Flags, faults: &mut Faults) -> Option<Sett
         read_listen: flags.read_listen.or(read_listen)?,
         admin_listen: flags.admin_listen.or(admin_listen)?,
         load: load?,
+        keep: keep?,
         sinks: sinks?,
         traces,
     })

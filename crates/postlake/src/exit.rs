@@ -19,7 +19,7 @@ pub(crate) enum Exit {
     CannotCreate = 73,
     /// Reading or writing failed.
     Io = 74,
-    /// Somebody else is at work; try again.
+    /// Not now: somebody else is at work, something has to change first, or time has to pass.
     TryAgain = 75,
     /// The configuration is wrong.
     Config = 78,

@@ -10,6 +10,7 @@ mod receive;
 mod release;
 mod supervise;
 mod tls;
+mod upkeep;
 
 pub(crate) use exposure::exposure_faults;
 pub(crate) use read::run_read_process;

@@ -198,14 +198,14 @@ impl Bench<'_> {
 
 /// What lies in the folder of a table.
 #[derive(Debug, Default, PartialEq)]
-struct Files {
-    bytes: f64,
-    count: f64,
+pub(super) struct Files {
+    pub(super) bytes: f64,
+    pub(super) count: f64,
     commits: f64,
 }
 
 impl Files {
-    fn below(folder: &Path) -> Result<Files> {
+    pub(super) fn below(folder: &Path) -> Result<Files> {
         let mut found = Files::default();
         let mut folders = vec![folder.to_owned()];
         while let Some(at) = folders.pop() {

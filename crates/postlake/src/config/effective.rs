@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::faults::{is_from_environment, leaves, variable};
 use super::secret_source::credential;
-use super::{DEFAULT_FILE, Flags, Settings, folder, sources};
+use super::{DEFAULT_FILE, Flags, KeepSettings, Settings, folder, sources};
 use crate::exit::Failure;
 
 /// Words in the last part of a key that mean that its value is not shown.
@@ -229,6 +229,36 @@ fn known(settings: &Settings, flags: &Flags) -> Vec<(&'static str, String, bool)
             settings.load.key_disk_bytes.to_string(),
             false,
         ),
+    ]
+    .into_iter()
+    .chain(kept(&settings.keep))
+    .collect()
+}
+
+/// How the lake is kept.
+fn kept(keep: &KeepSettings) -> [(&'static str, String, bool); 8] {
+    let rules = &keep.rules;
+    let rule = |days: Option<u32>| match days {
+        Some(days) => format!("{days}d"),
+        None => "for ever".to_owned(),
+    };
+    [
+        ("lake.compact", keep.compact.to_string(), false),
+        (
+            "lake.upkeep_interval",
+            format!("{:?}", keep.upkeep_interval),
+            false,
+        ),
+        (
+            "lake.vacuum_after",
+            format!("{:?}", keep.vacuum_after),
+            false,
+        ),
+        ("retention.raw", rule(rules.raw), false),
+        ("retention.events", rule(rules.events), false),
+        ("retention.alerts", rule(rules.alerts), false),
+        ("retention.quarantine", rule(rules.quarantine), false),
+        ("retention.batches", rule(rules.batches), false),
     ]
 }
 

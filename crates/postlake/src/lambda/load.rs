@@ -5,7 +5,9 @@
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use postlake_lake::Lake;
+use postlake_loader::upkeep::{self, Bounds, Compacted, RetainReport, Retention};
 use postlake_loader::{Delivered, LoadError, Loader, PassReport, deliver_pending};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
@@ -19,6 +21,9 @@ use crate::wire;
 
 /// No pass begins in the last part of an invocation's time.
 const RESERVE: Duration = Duration::from_secs(10);
+
+/// No files are merged in the last part of an invocation's time: a group takes some seconds.
+const MERGING: Duration = Duration::from_secs(60);
 
 /// Another loader may turn a pass back this often.
 const CONFLICTS: u32 = 20;
@@ -88,6 +93,7 @@ impl Loading {
     /// left.
     pub(super) async fn maintain(&self, invocation: &Invocation) -> Result<Vec<u8>, Failure> {
         let loaded = self.load(invocation).await?;
+        let kept = self.keep(invocation).await?;
         let total = &loaded.total;
         let report = json!({
             "batches": total.batches,
@@ -98,6 +104,7 @@ impl Loading {
             "more": total.more,
             "blocked_streams": total.blocked_streams,
             "sinks_failed": loaded.sinks_failed,
+            "kept": kept,
         });
         match loaded.is_complete() {
             true => Ok(report.to_string().into_bytes()),
@@ -106,6 +113,54 @@ impl Loading {
                 format!("something is left: {report}"),
             )),
         }
+    }
+
+    /// What a server does by itself: days let go, files deleted, files merged as far as there is time.
+    async fn keep(&self, invocation: &Invocation) -> Result<Value, Failure> {
+        let failed = |error| Failure::caused(Exit::Unavailable, "keep the lake", error);
+        let keep = &self.settings.keep;
+        let raw = wire::raw_store(&self.settings.data)?;
+        let lake = wire::lake(&self.settings.data)?;
+        let now = wire::clock().now();
+        let retention = Retention {
+            rules: keep.rules,
+            now,
+            clock_is_right: false,
+            dry_run: false,
+        };
+        let retained = match upkeep::retain(&raw, &lake, &retention).await {
+            Ok(retained) => retained,
+            // As after a weekend without mail: no alarm.
+            Err(error @ LoadError::Clock(_)) => {
+                tracing::warn!("{}", chain(&error));
+                RetainReport::default()
+            }
+            Err(error) => return Err(failed(error)),
+        };
+        let sinks = wire::sinks(&self.settings)?;
+        let after = TimeDelta::from_std(keep.vacuum_after).unwrap_or(TimeDelta::MAX);
+        let vacuumed = upkeep::vacuum(&lake, &sinks, now, after, false).await;
+        let vacuumed = vacuumed.map_err(failed)?;
+        let mut groups = 0;
+        if keep.compact {
+            let bounds = Bounds {
+                until: Some(Instant::now() + invocation.time_left(MERGING)),
+                ..Bounds::none(&lake)
+            };
+            let mut quiet = |_: &Compacted| {};
+            let done = upkeep::compact(&lake, now, &bounds, false, &mut quiet).await;
+            let done = done.map_err(failed)?;
+            groups = done.iter().map(|table| table.groups).sum::<u64>();
+        }
+        let rows = retained.tables.iter().map(|table| table.rows);
+        let segments = retained.raw.map_or(0, |raw| raw.segments);
+        let files = vacuumed.iter().map(|table| table.vacuumed.files);
+        Ok(json!({
+            "retained_rows": rows.sum::<u64>(),
+            "retained_segments": segments,
+            "deleted_files": files.sum::<u64>(),
+            "merged_groups": groups,
+        }))
     }
 
     async fn load(&self, invocation: &Invocation) -> Result<Loaded, Failure> {

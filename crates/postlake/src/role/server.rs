@@ -19,6 +19,7 @@ use crate::role::load::{self, Loading};
 use crate::role::receive::{self, Receiving};
 use crate::role::release::refuse_newer;
 use crate::role::supervise::{self, Supervised};
+use crate::role::upkeep::{self, Keeping};
 use crate::sockets::{ListenerName, Sockets};
 use crate::wire::{self, Landing};
 
@@ -38,6 +39,7 @@ const LANDING: Duration = Duration::from_secs(1);
 pub(crate) struct Server {
     receiving: Option<Receiving>,
     loading: Option<Loading>,
+    keeping: Option<Keeping>,
     reading: Option<Supervised>,
     pub(crate) listeners: Listeners,
     /// Open to the last, so that a drain can be watched.
@@ -81,6 +83,7 @@ impl Server {
         let mut server = Server {
             receiving: None,
             loading: None,
+            keeping: None,
             reading: None,
             listeners: Listeners {
                 admin: Some(admin.address),
@@ -111,6 +114,7 @@ impl Server {
         }
         if has(RoleName::Load) {
             server.loading = Some(load::start(settings, hint, vitals)?);
+            server.keeping = Some(upkeep::start(settings)?);
         }
         Ok(server)
     }
@@ -135,6 +139,7 @@ impl Server {
     /// process. Every part has its end, counted from now: what is slow with one is missing to the next.
     pub(crate) async fn drain(self, loading: LastLoad) -> Drained {
         let until = Instant::now() + loading.limit();
+        drop(self.keeping);
         let mut faults = Vec::new();
         if let Some(receiving) = self.receiving {
             let received = receiving.drain(until + LANDING).await;

@@ -40,6 +40,7 @@ mod samples;
 mod setting_up;
 mod traces;
 mod trigger;
+mod upkeep;
 
 mod sent;
 mod traffic;

@@ -242,7 +242,7 @@ fn is_no_disk(call: &Call) -> bool {
 }
 
 /// Another place with the same data, and the same ledger.
-fn copy(rig: &Rig, template: &Place) -> Place {
+pub(crate) fn copy(rig: &Rig, template: &Place) -> Place {
     let place = Place::local(rig.program());
     copy_folder(&template.directory(), &place.directory());
     std::fs::copy(template.home().join(LEDGER), place.home().join(LEDGER)).unwrap();

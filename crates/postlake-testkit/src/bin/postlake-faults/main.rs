@@ -22,6 +22,7 @@ mod row;
 mod s3;
 mod timing;
 mod upgrades;
+mod upkeep;
 
 use std::process::ExitCode;
 
@@ -42,6 +43,21 @@ const FAULTS: &[Fault] = &[
         "F2-load",
         "kill -9 at an I/O call of load",
         calls::killed_loading,
+    ),
+    (
+        "F2-compact",
+        "kill -9 at an I/O call of compact",
+        upkeep::killed_compacting,
+    ),
+    (
+        "F2-retain",
+        "kill -9 at an I/O call of retain",
+        upkeep::killed_retaining,
+    ),
+    (
+        "F2-vacuum",
+        "kill -9 at an I/O call of vacuum",
+        upkeep::killed_vacuuming,
     ),
     ("F3", "power cut", power::cuts),
     ("F4", "no room at an I/O call", calls::full),

@@ -100,6 +100,21 @@ interval = \"2s\"
 # commit_rows = 100000
 # commit_age = \"3s\"
 
+[lake]
+# Small files are merged by the server, turn by turn.
+# compact = true
+# upkeep_interval = \"60s\"
+# Files that were replaced are deleted after this time, once every sink has read them.
+# vacuum_after = \"7d\"
+
+[retention]
+# Whole days; what has no rule is kept for ever.
+# raw = \"90d\"
+# events = \"400d\"
+# alerts = \"400d\"
+# quarantine = \"90d\"
+# batches = \"400d\"
+
 # Where rows go besides the lake. Without this there is one of type csv; `sinks = []` at the top means
 # none.
 [[sinks]]

@@ -1,0 +1,105 @@
+//! What keeps a lake good for years: small files made into large ones, days let go when their time is
+//! over, files that nobody needs deleted.
+//!
+//! Every job may be broken off anywhere and begun again, may run beside a loader and beside another
+//! process with the same job, and changes no row that is to stay. A job that meets a commit of somebody
+//! else begins that part anew.
+
+mod compaction;
+mod retention;
+mod vacuuming;
+
+use std::path::PathBuf;
+
+use postlake_event::schema::Table;
+use postlake_event::sink::Sink;
+use postlake_lake::{Lake, LakeError, LakeTable, Sorting, sorted_by};
+use tokio::time::Instant;
+
+use crate::error::LoadError;
+
+pub use compaction::{Compacted, WatchCompaction, compact};
+pub use retention::{RetainReport, RetainedRaw, RetainedTable, Retention, Rules, retain};
+pub use vacuuming::{VacuumedTable, vacuum};
+
+/// How much of a job is done at a time.
+#[derive(Clone, Debug)]
+pub struct Bounds {
+    /// Where what memory has no room for lies, in files without names.
+    pub folder: PathBuf,
+    /// Memory for rows that are sorted.
+    pub memory_bytes: usize,
+    /// Groups of files that are rewritten at most; what is left is for the next time.
+    pub groups: Option<usize>,
+    /// No group is begun after this.
+    pub until: Option<Instant>,
+}
+
+/// Memory for rows that are sorted, unless somebody says otherwise.
+const SORT_BYTES: usize = 32 << 20;
+
+impl Bounds {
+    /// Everything that there is to do.
+    pub fn none(lake: &Lake) -> Bounds {
+        let directory = lake.url().directory();
+        Bounds {
+            folder: directory.map_or_else(std::env::temp_dir, PathBuf::from),
+            memory_bytes: SORT_BYTES,
+            groups: None,
+            until: None,
+        }
+    }
+
+    fn sorting(&self, table: Table) -> Sorting {
+        Sorting {
+            columns: sorted_by(table),
+            folder: self.folder.clone(),
+            memory_bytes: self.memory_bytes,
+        }
+    }
+
+    fn leave(&self, groups: usize) -> bool {
+        let enough = self.groups.is_some_and(|most| groups >= most);
+        enough || self.until.is_some_and(|until| Instant::now() >= until)
+    }
+}
+
+/// Commits of others that one part of a job may meet before it is left for the next time.
+const CONFLICTS: u32 = 10;
+
+async fn open(lake: &Lake, table: Table) -> Result<Option<LakeTable>, LoadError> {
+    lake.table(table).await.map_err(LoadError::Lake)
+}
+
+/// The first version of a table whose rows a sink has still to read; none if all sinks have read all.
+///
+/// # Errors
+/// When a sink does not say how far it is: then nothing may be taken for read.
+async fn unread_from(sinks: &[Box<dyn Sink>], table: &LakeTable) -> Result<Option<u64>, LoadError> {
+    let mut unread = None;
+    for sink in sinks
+        .iter()
+        .filter(|sink| sink.tables().contains(&table.table()))
+    {
+        let held = sink.checkpoint(table.table()).await;
+        let held = held.map_err(|source| LoadError::Sink {
+            name: sink.name().to_owned(),
+            source,
+        })?;
+        let id = table.id().map_err(LoadError::Lake)?;
+        // One that has read another lake has read nothing of this one.
+        let next = held.filter(|held| held.table_id == id);
+        let next = next.map_or(0, |held| held.version + 1);
+        if next <= table.version() {
+            unread = Some(unread.map_or(next, |other: u64| other.min(next)));
+        }
+    }
+    Ok(unread)
+}
+
+fn is_conflict(error: &LakeError) -> bool {
+    error.kind() == postlake_lake::ErrorKind::Conflict
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,233 @@
+//! Upkeep of a real lake that a real loader has filled.
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, TimeZone, Utc};
+use object_store::memory::InMemory;
+use postlake_event::sink::{Checkpoint, Delivery, SinkError, Taken};
+use postlake_lake::DataUrl;
+use postlake_raw::clock::{Clock, ManualClock};
+use postlake_raw::{Batch, RawStore, SegmentKey, SegmentNumber, SourceKind, StreamName, segment};
+use tempfile::TempDir;
+
+use super::*;
+use crate::books::{Window, verify};
+use crate::{Loader, PassLimits, deliver_pending};
+
+pub(super) fn noon() -> DateTime<Utc> {
+    Utc.with_ymd_and_hms(2026, 3, 1, 12, 0, 0).unwrap()
+}
+
+pub(super) struct World {
+    pub(super) raw: RawStore,
+    pub(super) lake: Lake,
+    pub(super) clock: Arc<ManualClock>,
+    loader: Loader,
+    next: u64,
+    _directory: TempDir,
+}
+
+impl World {
+    pub(super) fn new() -> World {
+        let directory = TempDir::new().unwrap();
+        let url = DataUrl::parse(directory.path().to_str().unwrap()).unwrap();
+        let raw = RawStore::new(Arc::new(InMemory::new()));
+        let lake = Lake::open(&url).unwrap();
+        let clock = Arc::new(ManualClock::new(noon()));
+        let limits = PassLimits::default();
+        let as_clock = Arc::clone(&clock) as Arc<dyn Clock>;
+        World {
+            loader: Loader::new(raw.clone(), lake.clone(), as_clock, limits),
+            raw,
+            lake,
+            clock,
+            next: 0,
+            _directory: directory,
+        }
+    }
+
+    /// A batch received now, loaded at once: events of now, and one item that is broken.
+    pub(super) async fn receive(&mut self, events: u64) {
+        self.land(self.clock.now(), events).await;
+        self.loader.pass().await.unwrap();
+    }
+
+    /// A batch received then, and not loaded.
+    pub(super) async fn land_unloaded(&mut self, at: DateTime<Utc>) {
+        self.land(at, 1).await;
+    }
+
+    async fn land(&mut self, now: DateTime<Utc>, events: u64) {
+        let items = (0..events).map(|event| {
+            let (id, at) = (self.next * 1000 + event, now.timestamp());
+            format!(r#"{{"msys":{{"message_event":{{"type":"delivery","event_id":"{id}","timestamp":"{at}"}}}}}}"#)
+        });
+        let items: Vec<String> = items.chain(["7".to_owned()]).collect();
+        let body = Bytes::from(format!("[{}]", items.join(",")));
+        let batch = Batch::new(SourceKind::Event, now, None, Vec::new(), body);
+        let stream = StreamName::from_parts(now, self.next);
+        let key = SegmentKey::new(stream, SegmentNumber::new(1).unwrap());
+        let bytes = segment::encode(&key, &[batch]).unwrap();
+        self.raw.land(&key, bytes).await.unwrap();
+        self.next += 1;
+    }
+
+    pub(super) async fn rows(&self, table: Table) -> u64 {
+        let table = self.lake.table(table).await.unwrap().unwrap();
+        table.logged_rows().unwrap().unwrap()
+    }
+
+    pub(super) async fn files(&self, table: Table) -> usize {
+        let table = self.lake.table(table).await.unwrap().unwrap();
+        table.stored_files().unwrap().len()
+    }
+
+    pub(super) async fn books_hold(&self) {
+        let mut quiet = |_: &crate::books::Progress| {};
+        let found = verify(&self.raw, &self.lake, Window::default(), &mut quiet).await;
+        let found = found.unwrap();
+        assert_eq!(found.findings.faults(), 0, "{:?}", found.findings.kept());
+    }
+}
+
+/// Counts the rows that it is given, until it is told to refuse.
+#[derive(Debug, Default)]
+struct Counting {
+    held: Mutex<Option<Checkpoint>>,
+    rows: Mutex<usize>,
+}
+
+#[derive(Debug)]
+struct Shared(Arc<Counting>);
+
+#[async_trait]
+impl Sink for Shared {
+    fn name(&self) -> &str {
+        "counting"
+    }
+
+    fn tables(&self) -> &[Table] {
+        &[Table::Events]
+    }
+
+    async fn checkpoint(&self, _table: Table) -> Result<Option<Checkpoint>, SinkError> {
+        Ok(self.0.held.lock().unwrap().clone())
+    }
+
+    async fn advance(&self, _table: Table, checkpoint: &Checkpoint) -> Result<(), SinkError> {
+        *self.0.held.lock().unwrap() = Some(checkpoint.clone());
+        Ok(())
+    }
+
+    async fn deliver(&self, delivery: Delivery<'_>) -> Result<Taken, SinkError> {
+        *self.0.rows.lock().unwrap() += delivery
+            .rows
+            .iter()
+            .map(|rows| rows.num_rows())
+            .sum::<usize>();
+        self.advance(delivery.table, delivery.checkpoint).await?;
+        Ok(Taken::default())
+    }
+}
+
+#[tokio::test]
+async fn small_files_become_one_of_each_table_and_the_books_hold() {
+    let mut world = World::new();
+    for events in 1..=9 {
+        world.receive(events).await;
+    }
+    assert_eq!(world.files(Table::Events).await, 9);
+    let bounds = Bounds::none(&world.lake);
+    let mut quiet = |_: &Compacted| {};
+    let now = Utc.with_ymd_and_hms(2100, 1, 1, 0, 0, 0).unwrap();
+    let planned = compact(&world.lake, now, &bounds, true, &mut quiet)
+        .await
+        .unwrap();
+    assert_eq!(world.files(Table::Events).await, 9);
+    let done = compact(&world.lake, now, &bounds, false, &mut quiet)
+        .await
+        .unwrap();
+    for (planned, done) in planned.iter().zip(&done) {
+        assert_eq!(planned.groups, done.groups);
+        assert_eq!(planned.amounts.rows_read, done.amounts.rows_read);
+        assert_eq!(
+            (done.left, done.amounts.rows_read),
+            (0, done.amounts.rows_kept)
+        );
+        let files = if done.table == Table::Alerts { 0 } else { 1 };
+        assert_eq!(world.files(done.table).await, files);
+    }
+    assert_eq!(world.rows(Table::Events).await, 45);
+    assert_eq!(world.rows(Table::Quarantine).await, 9);
+    world.books_hold().await;
+    let again = compact(&world.lake, now, &bounds, false, &mut quiet)
+        .await
+        .unwrap();
+    assert!(again.iter().all(|done| done.groups == 0));
+    // The loader goes on, and a resend is found among the merged rows.
+    world.receive(3).await;
+    world.books_hold().await;
+}
+
+#[tokio::test]
+async fn a_turn_is_bounded_and_the_next_one_goes_on() {
+    let mut world = World::new();
+    for events in 1..=8 {
+        world.receive(events).await;
+    }
+    let bounds = Bounds {
+        groups: Some(1),
+        ..Bounds::none(&world.lake)
+    };
+    let mut quiet = |_: &Compacted| {};
+    let now = world.clock.now();
+    let mut turns = Vec::new();
+    for _ in 0..4 {
+        let done = compact(&world.lake, now, &bounds, false, &mut quiet)
+            .await
+            .unwrap();
+        turns.push(done.iter().map(|done| done.groups).sum::<u64>());
+    }
+    assert_eq!(turns, [1, 1, 1, 0]);
+    world.books_hold().await;
+}
+
+#[tokio::test]
+async fn a_sink_that_is_behind_finds_what_it_has_not_read() {
+    let mut world = World::new();
+    let counting = Arc::new(Counting::default());
+    let sinks: Vec<Box<dyn Sink>> = vec![Box::new(Shared(Arc::clone(&counting)))];
+    let mut delivered = crate::Delivered::default();
+    for events in 1..=4 {
+        world.receive(events).await;
+    }
+    deliver_pending(&world.lake, sinks[0].as_ref(), &mut delivered)
+        .await
+        .unwrap();
+    for events in 5..=8 {
+        world.receive(events).await;
+    }
+    let mut quiet = |_: &Compacted| {};
+    let bounds = Bounds::none(&world.lake);
+    let now = world.clock.now();
+    compact(&world.lake, now, &bounds, false, &mut quiet)
+        .await
+        .unwrap();
+    let late = Utc.with_ymd_and_hms(2100, 1, 1, 0, 0, 0).unwrap();
+    let done = vacuum(&world.lake, &sinks, late, TimeDelta::days(7), false)
+        .await
+        .unwrap();
+    assert_eq!((done[0].vacuumed.files, done[0].unread_from), (4, Some(5)));
+    deliver_pending(&world.lake, sinks[0].as_ref(), &mut delivered)
+        .await
+        .unwrap();
+    assert_eq!(*counting.rows.lock().unwrap(), 36);
+    let done = vacuum(&world.lake, &sinks, late, TimeDelta::days(7), false)
+        .await
+        .unwrap();
+    assert_eq!((done[0].vacuumed.files, done[0].unread_from), (4, None));
+    assert_eq!(world.rows(Table::Events).await, 36);
+    world.books_hold().await;
+}

@@ -1,0 +1,202 @@
+//! What a server that loads does for its lake by itself: files merged, days let go, files deleted.
+//!
+//! It has a thread of its own at the lowest priority, so that receiving and loading come first wherever
+//! they want the processor; a turn is bounded, and may be cut off anywhere.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use postlake_event::sink::Sink;
+use postlake_lake::Lake;
+use postlake_loader::LoadError;
+use postlake_loader::upkeep::{self, Bounds, Compacted, Retention};
+use postlake_raw::RawStore;
+use postlake_raw::data_directory::free_space;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{DiskSettings, KeepSettings, Settings};
+use crate::exit::{Exit, Failure, chain};
+use crate::wire;
+
+/// A turn merges no more groups of files than this, and begins none after this time.
+const TURN_GROUPS: usize = 16;
+const TURN: Duration = Duration::from_secs(30);
+
+/// Days are looked at this often, and files to delete; neither more often than there are turns.
+const RETAIN_INTERVAL: Duration = Duration::from_hours(1);
+const VACUUM_INTERVAL: Duration = Duration::from_hours(6);
+
+/// A turn wants so much room on the disk beyond what is left to alerts, or this part of a small disk.
+const ROOM_BYTES: u64 = 2 << 30;
+const ROOM_PART: u64 = 8;
+
+/// The priority of the thread: everybody else comes first.
+const NICE: i32 = 19;
+
+/// Upkeep that is under way; it ends when this is dropped.
+pub(crate) struct Keeping {
+    stop: CancellationToken,
+}
+
+impl Drop for Keeping {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// Starts turns.
+///
+/// # Errors
+/// When the stores cannot be set up or there is no thread to be had.
+pub(crate) fn start(settings: &Settings) -> Result<Keeping, Failure> {
+    let failed = |source| Failure::caused(Exit::Failure, "start the upkeep of the lake", source);
+    let stop = CancellationToken::new();
+    let work = Work {
+        raw: wire::raw_store(&settings.data)?,
+        lake: wire::lake(&settings.data)?,
+        sinks: wire::sinks(settings)?,
+        keep: settings.keep,
+        disk: settings
+            .data
+            .directory()
+            .map(|directory| (directory.to_owned(), settings.disk)),
+        retained: None,
+        vacuumed: None,
+    };
+    let token = stop.clone();
+    std::thread::Builder::new()
+        .name("upkeep".to_owned())
+        .spawn(move || run(work, &token))
+        .map_err(failed)?;
+    Ok(Keeping { stop })
+}
+
+fn run(mut work: Work, stop: &CancellationToken) {
+    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+        tracing::debug!("upkeep runs at the priority of everything else: {error}");
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!("the lake is not kept: {error}");
+            return;
+        }
+    };
+    runtime.block_on(async {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = tokio::time::sleep(work.keep.upkeep_interval) => {}
+            }
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = work.turn() => {}
+            }
+        }
+    });
+    // As with the loader: a library would panic without its runtime.
+    std::mem::forget(runtime);
+}
+
+struct Work {
+    raw: RawStore,
+    lake: Lake,
+    sinks: Vec<Box<dyn Sink>>,
+    keep: KeepSettings,
+    /// The data directory, if it is one, and how much of its disk is left alone.
+    disk: Option<(PathBuf, DiskSettings)>,
+    retained: Option<Instant>,
+    vacuumed: Option<Instant>,
+}
+
+impl Work {
+    /// What fails is told and tried again at its next turn; nothing depends on it.
+    async fn turn(&mut self) {
+        if is_due(self.retained, RETAIN_INTERVAL) {
+            self.retained = Some(Instant::now());
+            tell("letting go of old days", self.retain().await);
+        }
+        if is_due(self.vacuumed, VACUUM_INTERVAL) {
+            self.vacuumed = Some(Instant::now());
+            tell("deleting files that nobody needs", self.vacuum().await);
+        }
+        if self.keep.compact && self.has_room().await {
+            tell("merging files", self.compact().await);
+        }
+    }
+
+    async fn compact(&self) -> Result<(), LoadError> {
+        let bounds = Bounds {
+            groups: Some(TURN_GROUPS),
+            until: Some(Instant::now() + TURN),
+            ..Bounds::none(&self.lake)
+        };
+        let mut note = |done: &Compacted| tracing::debug!(?done, "merged files");
+        let now = wire::clock().now();
+        upkeep::compact(&self.lake, now, &bounds, false, &mut note)
+            .await
+            .map(drop)
+    }
+
+    async fn retain(&self) -> Result<(), LoadError> {
+        let retention = Retention {
+            rules: self.keep.rules,
+            now: wire::clock().now(),
+            clock_is_right: false,
+            dry_run: false,
+        };
+        let done = upkeep::retain(&self.raw, &self.lake, &retention).await?;
+        for table in done.tables.iter().filter(|table| table.files > 0) {
+            let (name, before) = (table.table.name(), table.before);
+            tracing::info!(rows = table.rows, "{name}: what is before {before} went");
+        }
+        if let Some(raw) = done.raw.filter(|raw| !raw.days.is_empty()) {
+            let before = raw.before;
+            tracing::info!(segments = raw.segments, "raw: what is before {before} went");
+        }
+        Ok(())
+    }
+
+    async fn vacuum(&self) -> Result<(), LoadError> {
+        let keep = TimeDelta::from_std(self.keep.vacuum_after).unwrap_or(TimeDelta::MAX);
+        let now = wire::clock().now();
+        let done = upkeep::vacuum(&self.lake, &self.sinks, now, keep, false).await?;
+        for table in done.iter().filter(|done| done.vacuumed.files > 0) {
+            tracing::debug!(?table, "deleted files that nobody needs");
+        }
+        Ok(())
+    }
+
+    /// Rows that are sorted lie on the disk meanwhile, beside the old files and the new ones.
+    async fn has_room(&self) -> bool {
+        let Some((directory, settings)) = self.disk.clone() else {
+            return true;
+        };
+        let look = move || {
+            free_space(&directory).map(|disk| {
+                let room = ROOM_BYTES.min(disk.total_bytes / ROOM_PART);
+                disk.free_bytes >= settings.min_free_bytes(disk) + room
+            })
+        };
+        matches!(tokio::task::spawn_blocking(look).await, Ok(Ok(true)))
+    }
+}
+
+fn is_due(last: Option<Instant>, interval: Duration) -> bool {
+    last.is_none_or(|last| last.elapsed() >= interval)
+}
+
+fn tell(doing: &str, done: Result<(), LoadError>) {
+    match done {
+        Ok(()) => {}
+        // An operator has to look, or time has to pass.
+        Err(error @ LoadError::Clock(_)) => tracing::warn!("{doing}: {}", chain(&error)),
+        Err(error) if error.is_conflict() => tracing::debug!("{doing}: {}", chain(&error)),
+        Err(error) => tracing::error!("{doing} failed and is tried again: {}", chain(&error)),
+    }
+}
