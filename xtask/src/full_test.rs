@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::program::{cargo, show, shown};
 use crate::steps::Steps;
-use crate::{faults, install, peers, tidy};
+use crate::{faults, install, package, peers, tidy};
 
 /// A line of output longer than this is cut.
 const MAX_LINE_BYTES: u64 = 1 << 20;
@@ -85,6 +85,9 @@ fn check_sources(steps: &mut Steps, root: &Path, request: &Request) {
         )
     });
     steps.run("tidy", || tidy::run(root));
+    if !request.fast {
+        steps.run("receive alone", || package::check_receive(root));
+    }
 }
 
 impl Request {

@@ -73,6 +73,18 @@ pub(crate) fn receive(root: &Path, out: &Path) -> Result<Package> {
     make(root, &RECEIVE, out)
 }
 
+/// Whether the program that receives still compiles by itself: in the workspace it sees everything that
+/// postlake may name.
+pub(crate) fn check_receive(root: &Path) -> Result<()> {
+    let mut command = cargo();
+    command
+        .args(["check", "--locked", "--quiet", "--package", "postlake"])
+        .args(["--bin", RECEIVE.program, "--no-default-features"])
+        .current_dir(root)
+        .env("CARGO_TARGET_DIR", target(root).join("receive"));
+    shown(&mut command)
+}
+
 fn make(root: &Path, recipe: &Recipe, out: &Path) -> Result<Package> {
     let built = build(root, recipe)?;
     fs::create_dir_all(out).with_context(|| format!("create {}", out.display()))?;

@@ -35,7 +35,7 @@ pub(crate) use disk::DiskSettings;
 pub(crate) use duration::parse_duration;
 pub(crate) use effective::{Effective, effective, named_files};
 pub(crate) use faults::Faults;
-pub(crate) use keep::KeepSettings;
+pub(crate) use keep::{KeepSettings, KeptDays, LONGEST_VACUUM_AFTER};
 pub(crate) use load::LoadSettings;
 use networks::networks;
 pub(crate) use secret_source::SecretSource;

@@ -9,12 +9,13 @@ use object_store::aws::{AmazonS3Builder, AwsCredentialProvider};
 use object_store::local::LocalFileSystem;
 use postlake_event::sink::Sink;
 use postlake_lake::{DataUrl, Lake};
+use postlake_loader::upkeep::Rules;
 use postlake_loader::{KeyLimits, Loader, PassLimits};
 use postlake_raw::{DurableDirectory, RawStore};
 use postlake_serve::{LakeSource, SqlEngine, SqlLimits, TableSource};
 use postlake_sinks::{CsvSink, DynamoDbEndpoint, DynamoDbSink, Retention, ScoresSink};
 
-use crate::config::{DynamoDbTable, Settings, SinkKind};
+use crate::config::{DynamoDbTable, KeptDays, LONGEST_VACUUM_AFTER, Settings, SinkKind};
 use crate::exit::{Exit, Failure};
 pub(crate) use landing::{Landing, clock, landing, object_store};
 
@@ -205,3 +206,19 @@ pub(crate) fn local_engine(data: &DataUrl) -> Result<SqlEngine, Failure> {
     }
     Ok(SqlEngine::new(table_source(data)?, SqlLimits::local()))
 }
+
+/// What is kept how long, for the loader.
+pub(crate) fn rules(days: &KeptDays) -> Rules {
+    Rules {
+        raw: days.raw,
+        events: days.events,
+        alerts: days.alerts,
+        quarantine: days.quarantine,
+        batches: days.batches,
+    }
+}
+
+const _: () = assert!(
+    postlake_lake::LONGEST_VACUUM.num_seconds() as u64 == LONGEST_VACUUM_AFTER.as_secs(),
+    "the configuration and the lake agree"
+);

@@ -78,7 +78,7 @@ pub(crate) async fn retain(arguments: RetainArgs) -> Result<ExitCode, Failure> {
         wire::lake(&settings.data)?,
     );
     let retention = Retention {
-        rules: settings.keep.rules,
+        rules: wire::rules(&settings.keep.rules),
         now: wire::clock().now(),
         clock_is_right: arguments.clock_is_right,
         dry_run: arguments.dry_run,

@@ -3,8 +3,6 @@
 use std::time::Duration;
 
 use figment::Figment;
-use postlake_lake::LONGEST_VACUUM;
-use postlake_loader::upkeep::Rules;
 
 use super::duration;
 use super::faults::Faults;
@@ -19,11 +17,24 @@ pub(crate) struct KeepSettings {
     /// How long files that were replaced are kept.
     pub(crate) vacuum_after: Duration,
     /// How long everything else is.
-    pub(crate) rules: Rules,
+    pub(crate) rules: KeptDays,
+}
+
+/// How many days are kept besides today; none is for ever. The loader's own rules are not named here: who only
+/// receives reads these settings too, and has no loader.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeptDays {
+    pub(crate) raw: Option<u32>,
+    pub(crate) events: Option<u32>,
+    pub(crate) alerts: Option<u32>,
+    pub(crate) quarantine: Option<u32>,
+    pub(crate) batches: Option<u32>,
 }
 
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(60);
 const VACUUM_AFTER: Duration = Duration::from_hours(7 * 24);
+/// That of the lake; `wire` holds the two against each other.
+pub(crate) const LONGEST_VACUUM_AFTER: Duration = Duration::from_hours(7 * 24);
 const LEAST_VACUUM_AFTER: Duration = Duration::from_hours(1);
 const DAY: u64 = 24 * 60 * 60;
 
@@ -34,14 +45,14 @@ pub(super) fn read(figment: &Figment, faults: &mut Faults) -> Option<KeepSetting
     if upkeep_interval.is_some_and(|interval| interval.is_zero()) {
         faults.add("lake.upkeep_interval", "must be more than nothing");
     }
-    let longest = LONGEST_VACUUM.to_std().unwrap_or(VACUUM_AFTER);
+    let longest = LONGEST_VACUUM_AFTER;
     if vacuum_after.is_some_and(|after| !(LEAST_VACUUM_AFTER..=longest).contains(&after)) {
         let message = "must be between 1h and 7d: readers need the one, and the log forgets after the other \
                        when a file was replaced";
         faults.add("lake.vacuum_after", message);
     }
     let mut days = |name: &str| whole_days(figment, &format!("retention.{name}"), faults);
-    let rules = Rules {
+    let rules = KeptDays {
         raw: days("raw"),
         events: days("events"),
         alerts: days("alerts"),

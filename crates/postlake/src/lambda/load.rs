@@ -123,7 +123,7 @@ impl Loading {
         let lake = wire::lake(&self.settings.data)?;
         let now = wire::clock().now();
         let retention = Retention {
-            rules: keep.rules,
+            rules: wire::rules(&keep.rules),
             now,
             clock_is_right: false,
             dry_run: false,

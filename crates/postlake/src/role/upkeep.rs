@@ -145,7 +145,7 @@ impl Work {
 
     async fn retain(&self) -> Result<(), LoadError> {
         let retention = Retention {
-            rules: self.keep.rules,
+            rules: wire::rules(&self.keep.rules),
             now: wire::clock().now(),
             clock_is_right: false,
             dry_run: false,
