@@ -20,7 +20,7 @@ const AT_A_TIME: usize = 8;
 /// So much of a file's end holds most footers.
 const FOOTER_BYTES: u64 = 64 << 10;
 
-/// Most files that are told one by one.
+/// Most foreign objects that are told one by one.
 const MOST_TOLD: usize = 100;
 
 /// Where a table keeps its log.
@@ -35,10 +35,8 @@ pub struct FileSurvey {
     pub rows: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Those of them that are not as the log says, at most a hundred.
+    /// Those of them that are not as the log says.
     pub faults: Vec<FileFault>,
-    /// All of those.
-    pub faulty: u64,
     /// Parquet files that this version does not name: replaced by others, or left behind by a writer
     /// that ended before its commit.
     pub unnamed: Unnamed,
@@ -166,14 +164,11 @@ impl FileSurvey {
     }
 
     fn fault(&mut self, path: String, missing: bool, reason: String) {
-        self.faulty += 1;
-        if self.faults.len() < MOST_TOLD {
-            self.faults.push(FileFault {
-                path,
-                missing,
-                reason,
-            });
-        }
+        self.faults.push(FileFault {
+            path,
+            missing,
+            reason,
+        });
     }
 }
 

@@ -26,6 +26,12 @@ pub enum LoadError {
         #[source]
         source: SegmentError,
     },
+    /// A copy of a segment, or a note in the audit log, cannot be written.
+    #[error("write into the raw store")]
+    Land(#[source] LandError),
+    /// What was saved of a segment does not fit into one.
+    #[error("make a segment of what was saved")]
+    Copy(#[source] SegmentError),
     /// The lake refused or does not answer.
     #[error("load into the lake")]
     Lake(#[source] LakeError),

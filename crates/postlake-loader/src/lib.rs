@@ -37,6 +37,7 @@ mod ledger;
 pub mod pass;
 mod place;
 mod positions;
+pub mod repair;
 pub mod replay;
 mod settle;
 mod trace;

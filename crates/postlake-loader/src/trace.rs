@@ -78,6 +78,8 @@ pub(crate) fn failed(span: &Span, error: &LoadError) {
         LoadError::Read(_) => "read",
         LoadError::Keys(_) => "keys",
         LoadError::Newer { .. } => "newer_release",
+        LoadError::Land(_) => "land",
+        LoadError::Copy(_) => "copy",
         LoadError::Lake(_) => "lake",
         LoadError::Rows(_) => "rows",
         LoadError::OtherLake { .. } => "other_lake",

@@ -231,6 +231,18 @@ impl SegmentKey {
         self.number
     }
 
+    /// Where what was saved of this segment, if it is damaged, is copied to: a stream of its own on the
+    /// same day, always the same one.
+    pub fn salvaged(&self) -> Self {
+        let digest = crate::batch::digest(format!("saved of {self}").as_bytes());
+        let random = digest
+            .iter()
+            .take(8)
+            .fold(0, |random, byte| random << 8 | u64::from(*byte));
+        let stream = StreamName::from_parts(self.stream.started_at(), random);
+        Self::new(stream, SegmentNumber::FIRST)
+    }
+
     /// The object name in the store.
     pub fn path(&self) -> Path {
         Path::from(self.to_string())

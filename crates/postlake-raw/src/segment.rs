@@ -5,6 +5,7 @@
 //! and the SHA-256 that its envelope says. Offsets in errors count decompressed bytes, which is
 //! what `zstdcat` prints.
 
+mod salvage;
 #[cfg(test)]
 mod tests;
 
@@ -15,6 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::batch::{Batch, Envelope, digest};
 use crate::key::{SegmentKey, SegmentNumber, StreamName};
+
+pub use salvage::{Salvage, salvage};
 
 /// Word in the header line that says the object is one of ours.
 pub const FORMAT_NAME: &str = "postlake-raw";
@@ -358,15 +361,19 @@ fn read_header(line: &[u8]) -> Result<SegmentHeader, SegmentError> {
     })
 }
 
-fn read_batch(lines: &mut Lines, index: usize) -> Result<Batch, SegmentError> {
+/// The envelope that starts here.
+fn envelope_of(lines: &mut Lines, index: usize) -> Result<Envelope, SegmentError> {
     let offset = lines.offset as u64;
     let line = lines.line(MAX_ENVELOPE_BYTES)?;
-    let envelope: Envelope =
-        serde_json::from_slice(&line).map_err(|source| SegmentError::Envelope {
-            index,
-            offset,
-            source,
-        })?;
+    serde_json::from_slice(&line).map_err(|source| SegmentError::Envelope {
+        index,
+        offset,
+        source,
+    })
+}
+
+fn read_batch(lines: &mut Lines, index: usize) -> Result<Batch, SegmentError> {
+    let envelope = envelope_of(lines, index)?;
     let offset = lines.offset as u64;
     let expected = envelope.body_bytes;
     let body = lines.body(expected).ok_or(SegmentError::BodyLength {

@@ -21,7 +21,7 @@ pub(crate) use quarantine::{
     QuarantineCommand, QuarantineDropArgs, QuarantineFilter, QuarantineListArgs,
     QuarantineRetryArgs, QuarantineShowArgs,
 };
-pub(crate) use replay::{BackfillArgs, ReplayArgs};
+pub(crate) use replay::{BackfillArgs, RepairArgs, ReplayArgs};
 pub(crate) use upkeep::{CompactArgs, RetainArgs, VacuumArgs};
 
 /// SparkPost webhooks and Health Score alerts: received durably, loaded into an open lake, answered.
@@ -85,6 +85,8 @@ pub(crate) enum Command {
     Quarantine(QuarantineCommand),
     /// Read raw segments again with this release and make the lake right.
     Replay(ReplayArgs),
+    /// Make good what is damaged or missing, from what is left.
+    Repair(RepairArgs),
     /// Fill a new or emptied sink from the lake.
     Backfill(BackfillArgs),
     /// Merge small files of the lake into large ones.

@@ -14,6 +14,7 @@ mod load;
 mod output;
 mod quarantine;
 mod query;
+mod repair;
 mod replay;
 mod scores;
 mod serve;
@@ -47,6 +48,7 @@ pub(crate) fn run(command: Command, sockets: &Sockets) -> Result<ExitCode, Failu
         Command::Convert(arguments) => convert::run(&arguments),
         Command::Quarantine(command) => block_on(quarantine::run(command)),
         Command::Replay(arguments) => block_on(replay::run(arguments)),
+        Command::Repair(arguments) => block_on(repair::run(arguments)),
         Command::Backfill(arguments) => block_on(backfill::run(arguments)),
         Command::Verify(arguments) => block_on(verify::run(arguments)),
         Command::Compact(arguments) => block_on(upkeep::compact(arguments)),

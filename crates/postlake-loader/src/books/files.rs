@@ -15,7 +15,7 @@ pub(super) async fn check(
     let survey = lake.survey().await.map_err(LoadError::Lake)?;
     verification.data_files += survey.named;
     verification.data_file_bytes += survey.bytes;
-    if survey.faulty > 0 {
+    if !survey.faults.is_empty() {
         verification.unread.insert(lake.table());
     }
     let findings = &mut verification.findings;

@@ -1,5 +1,7 @@
 //! Through the raw store, day by day, stream by stream, in the order of numbers.
 
+use std::collections::HashSet;
+
 use chrono::NaiveDate;
 use futures::{StreamExt as _, stream};
 use postlake_event::schema::Table;
@@ -12,6 +14,7 @@ use super::segment::{self, Contents};
 use super::{Matched, Progress, Verification, Watch, Window};
 use crate::error::LoadError;
 use crate::positions::{Tables, number_of};
+use crate::repair;
 
 /// Segments that are read and decoded at a time.
 const AT_A_TIME: usize = 2;
@@ -48,6 +51,7 @@ pub(super) async fn walk(
         watch,
         chunk: Chunk::default(),
         walked: Walked::default(),
+        saved: repair::saved(raw).await?,
         progress: Progress {
             of_days: days.len() as u64,
             ..Progress::default()
@@ -69,6 +73,8 @@ struct Walk<'a> {
     chunk: Chunk,
     walked: Walked,
     progress: Progress,
+    /// Damaged segments of which what could be read was copied.
+    saved: HashSet<String>,
 }
 
 impl Walk<'_> {
@@ -178,7 +184,13 @@ impl Walk<'_> {
             }
             Contents::Damaged(reason) => {
                 self.verification.damaged_segments += 1;
-                self.add(FindingKind::DamagedSegment, key.to_string(), reason);
+                let name = key.to_string();
+                if self.saved.contains(&name) {
+                    let reason = format!("{reason}; what could be read of it was copied");
+                    self.add(FindingKind::Note, name, reason);
+                } else {
+                    self.add(FindingKind::DamagedSegment, name, reason);
+                }
                 self.lost(key.stream(), (number, number), loaded);
             }
             Contents::Unread(reason) => {

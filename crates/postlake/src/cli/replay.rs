@@ -52,3 +52,19 @@ pub(crate) struct BackfillArgs {
     #[command(flatten)]
     pub(crate) data: DataArgs,
 }
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Nothing is overwritten. Data files that are missing or damaged are taken out of the log and their rows made again from raw;
+of a raw segment that was damaged before it was loaded, what is certain is copied into a stream of its own and loaded.
+Ends with 65 when something is left that cannot be repaired: it says what, and why.")]
+pub(crate) struct RepairArgs {
+    /// Say what would happen, and change nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// How to write the report.
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub(crate) output: ReportFormat,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+}

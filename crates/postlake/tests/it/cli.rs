@@ -38,7 +38,7 @@ fn run(place: &Place, arguments: &[&str]) -> Outcome {
     Running::start(&mut place.command(arguments)).wait()
 }
 
-const COMMANDS: [&str; 20] = [
+const COMMANDS: [&str; 21] = [
     "serve",
     "demo",
     "trigger",
@@ -53,6 +53,7 @@ const COMMANDS: [&str; 20] = [
     "quarantine",
     "replay",
     "backfill",
+    "repair",
     "init",
     "check",
     "doctor",

@@ -183,3 +183,27 @@ fn a_sink_that_the_log_no_longer_fills_is_filled_from_the_lake() {
     assert_eq!(unknown.code, Some(78));
     assert!(unknown.stderr.contains("csv"), "{}", unknown.stderr);
 }
+
+#[test]
+fn what_is_damaged_is_repaired_from_what_is_left() {
+    let place = Place::local(PROGRAM);
+    let ledger = traffic::fill(&place, 36, 40);
+    let right = exports(&place);
+    assert_eq!(
+        place.run(&["repair"]).success().text(),
+        "nothing is damaged\n"
+    );
+    for table in ["events", "alerts", "quarantine", "batches"] {
+        let files = parquet(&place.directory().join("lake").join(table));
+        fs::write(&files[0], "no parquet").unwrap();
+    }
+    assert_eq!(verify(&place), Some(65));
+    let would = report(&place, &["repair", "--dry-run"]);
+    assert_eq!(would["data_files"].as_array().unwrap().len(), 4);
+    assert_eq!(verify(&place), Some(65));
+    let said = place.run(&["repair"]).success().text();
+    assert!(said.contains("taken out of the log"), "{said}");
+    assert_eq!(exports(&place), right);
+    assert_eq!(verify(&place), Some(0));
+    oracle::check(&place, &ledger);
+}

@@ -1,0 +1,273 @@
+//! What is damaged or missing, made good from what is left. Copies, and overwrites nothing.
+//!
+//! * A **data file** that is missing or cannot be read is taken out of the log; a replay then brings the
+//!   rows back from raw. The file itself stays until it is vacuumed.
+//! * A **raw segment** that was damaged before it was loaded: the batches whose bodies are certain are
+//!   copied into a stream of their own, whose name follows from the segment's, so that a second repair
+//!   writes the same. The damaged object stays, and `quarantine` names it. A segment that was loaded
+//!   before it was damaged is left alone: the lake has what was in it.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use chrono::{DateTime, NaiveDate, Utc};
+use futures::TryStreamExt as _;
+use postlake_event::schema::Table;
+use postlake_lake::{ErrorKind, Job, Lake, LakeTable, Onto, StoredFile};
+use postlake_raw::segment::{self, SegmentError};
+use postlake_raw::{
+    AuditEntry, LandErrorKind, ListError, RawStore, ReadError, SegmentKey, StreamName,
+};
+
+use crate::error::LoadError;
+use crate::ledger::chain;
+use crate::positions::number_of;
+
+/// The deed's name in the audit log.
+pub(crate) const DEED: &str = "repair";
+
+/// What repairs.
+#[derive(Debug)]
+pub struct Repair {
+    /// The segments.
+    pub raw: RawStore,
+    /// The lake.
+    pub lake: Lake,
+    /// What time it is, and who repairs, for the audit log.
+    pub now: DateTime<Utc>,
+    /// Who repairs.
+    pub who: String,
+    /// Whether it only says what it would do.
+    pub dry_run: bool,
+}
+
+/// A segment of which something was saved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Saved {
+    /// The damaged segment.
+    pub from: SegmentKey,
+    /// Where what could be read was copied to.
+    pub to: SegmentKey,
+    /// Batches of it.
+    pub batches: u64,
+    /// What is wrong with the rest.
+    pub faults: Vec<String>,
+}
+
+/// What a repair did, or would do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RepairReport {
+    /// Data files that were taken out of the log.
+    pub data_files: Vec<String>,
+    /// Segments of which something was saved.
+    pub saved: Vec<Saved>,
+    /// What nothing can be done about, and why.
+    pub hopeless: Vec<String>,
+}
+
+impl Repair {
+    /// Looks at everything and repairs what can be. Rows of data files that went come back by a replay
+    /// of everything, and saved batches by the next pass: both are the caller's to do.
+    ///
+    /// # Errors
+    /// When a store does not answer. What was done stands, and the next repair goes on from there.
+    pub async fn run(&self) -> Result<RepairReport, LoadError> {
+        let mut report = RepairReport::default();
+        let days = self.raw.dates().await.map_err(LoadError::List)?;
+        for table in Table::ALL {
+            if let Some(open) = self.lake.table(table).await.map_err(LoadError::Lake)? {
+                self.files(open, &mut report).await?;
+            }
+        }
+        let batches = self.lake.table(Table::Batches).await;
+        let batches = batches.map_err(LoadError::Lake)?;
+        for day in days {
+            for stream in self.raw.streams(day).await.map_err(LoadError::List)? {
+                self.stream(batches.as_ref(), stream, &mut report).await?;
+            }
+        }
+        Ok(report)
+    }
+
+    async fn files(&self, mut lake: LakeTable, report: &mut RepairReport) -> Result<(), LoadError> {
+        let survey = lake.survey().await.map_err(LoadError::Lake)?;
+        let faulty = survey.faults.into_iter();
+        let faulty = faulty.map(|fault| (fault.path, fault.missing));
+        let faulty: HashMap<String, bool> = faulty.collect();
+        let retired_before = self.raw.retired_before().await.map_err(LoadError::List)?;
+        let mut rewrite = lake.begin_rewrite(Job::Replay).map_err(LoadError::Lake)?;
+        let mut taken = Vec::new();
+        for file in lake.stored_files().map_err(LoadError::Lake)? {
+            let missing = faulty.get(&file.path).copied();
+            if missing.is_none() && !is_unreadable(&lake, &file).await? {
+                continue;
+            }
+            let name = format!("lake/{}/{}", lake.table().name(), file.path);
+            if missing == Some(true) || in_raw(&file, retired_before) {
+                rewrite.remove(&file);
+                taken.push(name);
+            } else {
+                let why = "raw of its day was let go, so nothing could bring its rows back";
+                report
+                    .hopeless
+                    .push(format!("{name}: it is damaged; {why}"));
+            }
+        }
+        if !taken.is_empty() && !self.dry_run {
+            self.note(taken.clone()).await?;
+            let no_positions = BTreeMap::new();
+            let commit = lake.commit_rewrite(rewrite, &no_positions, Onto::OtherRows);
+            commit.await.map_err(LoadError::Lake)?;
+        }
+        report.data_files.extend(taken);
+        Ok(())
+    }
+
+    async fn stream(
+        &self,
+        batches: Option<&LakeTable>,
+        stream: StreamName,
+        report: &mut RepairReport,
+    ) -> Result<(), LoadError> {
+        let mut after = 0;
+        loop {
+            match self.raw.segments_after(stream.date(), stream, after).await {
+                Ok(keys) => {
+                    let Some(last) = keys.last() else {
+                        return Ok(());
+                    };
+                    after = last.number().get();
+                    for key in &keys {
+                        self.segment(batches, key, report).await?;
+                    }
+                }
+                Err(ListError::Hole { missing, found }) => {
+                    after = found.number().get() - 1;
+                    let why = "put it back from a backup; what follows it waits for it";
+                    let name = format!("{stream} number {missing}");
+                    report
+                        .hopeless
+                        .push(format!("{name}: it is not there; {why}"));
+                }
+                Err(fault) => return Err(LoadError::List(fault)),
+            }
+        }
+    }
+
+    async fn segment(
+        &self,
+        batches: Option<&LakeTable>,
+        key: &SegmentKey,
+        report: &mut RepairReport,
+    ) -> Result<(), LoadError> {
+        let damage = match self.raw.read(key).await {
+            Ok(_) => return Ok(()),
+            Err(ReadError::Damaged {
+                key,
+                source: source @ SegmentError::UnknownFormat { .. },
+            }) => return Err(LoadError::Newer { key, source }),
+            Err(ReadError::Damaged { source, .. }) => chain(&source),
+            Err(error) => return Err(LoadError::Read(error)),
+        };
+        if let Some(batches) = batches
+            && is_loaded(batches, key).await?
+        {
+            let why =
+                "it was loaded before, so the lake has its batches; put it back from a backup";
+            report.hopeless.push(format!("{key}: {damage}; {why}"));
+            return Ok(());
+        }
+        let object = self.raw.read_bytes(key).await.map_err(LoadError::Read)?;
+        let salvaged = tokio::task::spawn_blocking(move || segment::salvage(&object)).await;
+        let salvaged = salvaged.map_err(|_ended| LoadError::Stopped)?;
+        if salvaged.batches.is_empty() {
+            report
+                .hopeless
+                .push(format!("{key}: {damage}; nothing of it can be read"));
+            return Ok(());
+        }
+        let saved = Saved {
+            from: *key,
+            to: key.salvaged(),
+            batches: salvaged.batches.len() as u64,
+            faults: salvaged.faults,
+        };
+        if !self.dry_run {
+            self.save(&saved, &salvaged.batches).await?;
+        }
+        report.saved.push(saved);
+        Ok(())
+    }
+
+    /// On `Ok` the copy is durable. One that is there already stays as it is.
+    async fn save(&self, saved: &Saved, batches: &[postlake_raw::Batch]) -> Result<(), LoadError> {
+        let bytes = segment::encode(&saved.to, batches).map_err(LoadError::Copy)?;
+        let text = format!("{} {} {}", saved.from, saved.to, saved.batches);
+        self.note(vec![text]).await?;
+        match self.raw.land(&saved.to, bytes).await {
+            Err(error) if error.kind() != LandErrorKind::Conflict => Err(LoadError::Land(error)),
+            _ => Ok(()),
+        }
+    }
+
+    async fn note(&self, to: Vec<String>) -> Result<(), LoadError> {
+        let entry = AuditEntry {
+            at: self.now,
+            who: self.who.clone(),
+            what: DEED.to_owned(),
+            to,
+            why: None,
+        };
+        self.raw.note(&entry).await.map_err(LoadError::Land)
+    }
+}
+
+/// Whether raw holds what the rows of a file were made of: rows are received on their day or later.
+fn in_raw(file: &StoredFile, retired_before: Option<NaiveDate>) -> bool {
+    let day = file.about.day.unwrap_or(i32::MIN);
+    let epoch = DateTime::UNIX_EPOCH.date_naive();
+    retired_before.is_none_or(|before| (before - epoch).num_days() <= i64::from(day))
+}
+
+/// True if the rows of a file cannot be read, and that is the file's fault.
+async fn is_unreadable(lake: &LakeTable, file: &StoredFile) -> Result<bool, LoadError> {
+    let read = async {
+        let mut rows = lake.rows_of(file).await?;
+        while rows.try_next().await?.is_some() {}
+        Ok(())
+    };
+    match read.await {
+        Ok(()) => Ok(false),
+        Err(error) => {
+            let error: postlake_lake::LakeError = error;
+            match error.kind() {
+                ErrorKind::Damaged => Ok(true),
+                _ => Err(LoadError::Lake(error)),
+            }
+        }
+    }
+}
+
+async fn is_loaded(batches: &LakeTable, key: &SegmentKey) -> Result<bool, LoadError> {
+    let sql = format!(
+        "SELECT segment FROM batches WHERE stream = '{}' AND segment = {} LIMIT 1",
+        key.stream(),
+        number_of(key)
+    );
+    let rows = batches.select(&sql).await.map_err(LoadError::Lake)?;
+    let rows: Vec<_> = rows.try_collect().await.map_err(LoadError::Lake)?;
+    Ok(rows
+        .iter()
+        .any(|rows: &arrow::array::RecordBatch| rows.num_rows() > 0))
+}
+
+/// Segments of which what could be read was copied: `verify` takes them for told.
+pub(crate) async fn saved(raw: &RawStore) -> Result<HashSet<String>, LoadError> {
+    let entries = raw.audit().await.map_err(LoadError::List)?;
+    let deeds = entries.into_iter().filter(|entry| entry.what == DEED);
+    let places = deeds.flat_map(|entry| entry.to);
+    let segments = places.filter_map(|place| Some(place.split_once(' ')?.0.to_owned()));
+    Ok(segments.collect())
+}
+
+#[cfg(test)]
+mod tests;
