@@ -97,6 +97,9 @@ pub fn check(place: &Place, ledger: &ClientLedger) -> Found {
     check_alerts(&lake, &entries);
     check_rows_of_batches(&lake);
     check_csv(place, &lake);
+    // The program's own account of the same.
+    let books = place.run(&["verify"]);
+    assert_eq!(books.code, Some(0), "{} {}", books.text(), books.stderr);
     Found {
         batches: lake.batches.len(),
         events: lake.events.len(),
