@@ -334,17 +334,19 @@ impl LakeTable {
         let adds = rewrite.finish().await;
         let adds = adds.map_err(|source| LakeError::delta(doing(), source))?;
         let ours: HashSet<String> = adds.iter().map(|add| add.path.clone()).collect();
-        for _ in 0..ATTEMPTS {
+        let mut attempts = 0;
+        loop {
             let mut actions = self.removals(&rewrite)?;
             actions.extend(adds.iter().cloned().map(Action::Add));
             if actions.is_empty() && positions.is_empty() {
-                break;
+                return Ok(rewrite.amounts);
             }
             let error = match self.try_rewrite(rewrite.job, actions, positions).await {
-                Ok(()) => break,
+                Ok(()) => return Ok(rewrite.amounts),
                 Err(source) => LakeError::delta(doing(), source),
             };
-            if error.kind() != ErrorKind::Conflict {
+            attempts += 1;
+            if error.kind() != ErrorKind::Conflict || attempts >= ATTEMPTS {
                 return Err(error);
             }
             let since = self.since().await?;
@@ -354,16 +356,16 @@ impl LakeTable {
             let brought = since.iter().any(|entry| entry.brings_rows());
             // What it counted is part of what we count.
             let moved = moved || (!positions.is_empty() && since.iter().any(|entry| entry.expires));
-            self.refresh().await?;
+            self.go_past(&since).await?;
             if landed {
                 // The answer to an earlier attempt of ours was lost.
-                break;
+                return Ok(rewrite.amounts);
             }
-            if moved || (brought && onto == Onto::SameRows) {
+            // With nothing to look at, the entries were cleaned up.
+            if since.is_empty() || moved || (brought && onto == Onto::SameRows) {
                 return Err(error);
             }
         }
-        Ok(rewrite.amounts)
     }
 
     /// The actions that take the files of a rewrite away.

@@ -51,6 +51,8 @@ pub struct FileFault {
     pub path: String,
     /// True if it is not there at all.
     pub missing: bool,
+    /// False if only its footer could not be read: that may be the store's fault, and pass.
+    pub certain: bool,
     /// What is wrong.
     pub reason: String,
 }
@@ -109,16 +111,18 @@ impl LakeTable {
             }
         }
         for path in named.into_keys() {
-            let reason = "the log names it, and it is not there".to_owned();
-            survey.fault(path, true, reason);
+            survey.faults.push(FileFault {
+                path,
+                missing: true,
+                certain: true,
+                reason: "the log names it, and it is not there".to_owned(),
+            });
         }
         let mut looked = stream::iter(there)
             .map(|(object, file)| look(ObjectStoreRef::clone(&store), object, file))
             .buffer_unordered(AT_A_TIME);
         while let Some(looked) = looked.next().await {
-            if let Some((path, reason)) = looked {
-                survey.fault(path, false, reason);
-            }
+            survey.faults.extend(looked);
         }
         survey.faults.sort_by(|one, two| one.path.cmp(&two.path));
         Ok(survey)
@@ -162,24 +166,20 @@ impl FileSurvey {
             self.foreign.push(path.to_owned());
         }
     }
-
-    fn fault(&mut self, path: String, missing: bool, reason: String) {
-        self.faults.push(FileFault {
-            path,
-            missing,
-            reason,
-        });
-    }
 }
 
 /// What is wrong with a file that is there, if anything is.
-async fn look(store: ObjectStoreRef, object: ObjectMeta, file: Named) -> Option<(String, String)> {
+async fn look(store: ObjectStoreRef, object: ObjectMeta, file: Named) -> Option<FileFault> {
+    let mut certain = true;
     let reason = if object.size != file.bytes {
         let (is, said) = (object.size, file.bytes);
         Some(format!("it has {is} bytes, the log says {said}"))
     } else {
         match rows_of(&store, &object.location, object.size).await {
-            Err(reason) => Some(reason),
+            Err(reason) => {
+                certain = false;
+                Some(reason)
+            }
             Ok(rows) if file.rows.is_some_and(|said| said != rows) => {
                 let said = file.rows.unwrap_or_default();
                 Some(format!(
@@ -189,7 +189,12 @@ async fn look(store: ObjectStoreRef, object: ObjectMeta, file: Named) -> Option<
             Ok(_) => None,
         }
     };
-    reason.map(|reason| (object.location.to_string(), reason))
+    reason.map(|reason| FileFault {
+        path: object.location.to_string(),
+        missing: false,
+        certain,
+        reason,
+    })
 }
 
 /// The rows that a footer counts, or why it cannot be read.

@@ -144,8 +144,18 @@ impl LakeTable {
             if since.is_empty() || since.iter().any(matters) {
                 return Err(error);
             }
-            self.refresh().await?;
+            self.go_past(&since).await?;
         }
+    }
+
+    /// Goes past commits that were looked at, and no further: what came after them was not.
+    pub(crate) async fn go_past(&mut self, since: &[Entry]) -> Result<(), LakeError> {
+        let doing = format!("refresh the table {}", self.table.name());
+        let version = self.version() + since.len() as u64;
+        self.delta
+            .update_incremental(Some(version))
+            .await
+            .map_err(|source| LakeError::delta(doing, source))
     }
 
     /// What was committed since this table was read, from the log.

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use chrono::{DateTime, NaiveDate, Utc};
 use futures::TryStreamExt as _;
 use postlake_event::schema::Table;
-use postlake_lake::{ErrorKind, Job, Lake, LakeTable, Onto, StoredFile};
+use postlake_lake::{ErrorKind, FileFault, Job, Lake, LakeTable, Onto, StoredFile};
 use postlake_raw::segment::{self, SegmentError};
 use postlake_raw::{
     AuditEntry, LandErrorKind, ListError, RawStore, ReadError, SegmentKey, StreamName,
@@ -73,11 +73,6 @@ impl Repair {
     pub async fn run(&self) -> Result<RepairReport, LoadError> {
         let mut report = RepairReport::default();
         let days = self.raw.dates().await.map_err(LoadError::List)?;
-        for table in Table::ALL {
-            if let Some(open) = self.lake.table(table).await.map_err(LoadError::Lake)? {
-                self.files(open, &mut report).await?;
-            }
-        }
         let batches = self.lake.table(Table::Batches).await;
         let batches = batches.map_err(LoadError::Lake)?;
         for day in days {
@@ -85,32 +80,51 @@ impl Repair {
                 self.stream(batches.as_ref(), stream, &mut report).await?;
             }
         }
+        let raw_is_whole = report.hopeless.is_empty();
+        for table in Table::ALL {
+            if let Some(open) = self.lake.table(table).await.map_err(LoadError::Lake)? {
+                self.files(open, raw_is_whole, &mut report).await?;
+            }
+        }
         Ok(report)
     }
 
-    async fn files(&self, mut lake: LakeTable, report: &mut RepairReport) -> Result<(), LoadError> {
+    async fn files(
+        &self,
+        mut lake: LakeTable,
+        raw_is_whole: bool,
+        report: &mut RepairReport,
+    ) -> Result<(), LoadError> {
         let survey = lake.survey().await.map_err(LoadError::Lake)?;
         let faulty = survey.faults.into_iter();
-        let faulty = faulty.map(|fault| (fault.path, fault.missing));
-        let faulty: HashMap<String, bool> = faulty.collect();
+        let faulty = faulty.map(|fault| (fault.path.clone(), fault));
+        let faulty: HashMap<String, FileFault> = faulty.collect();
         let retired_before = self.raw.retired_before().await.map_err(LoadError::List)?;
         let mut rewrite = lake.begin_rewrite(Job::Replay).map_err(LoadError::Lake)?;
         let mut taken = Vec::new();
         for file in lake.stored_files().map_err(LoadError::Lake)? {
-            let missing = faulty.get(&file.path).copied();
-            if missing.is_none() && !is_unreadable(&lake, &file).await? {
+            let fault = faulty.get(&file.path);
+            let is_missing = fault.is_some_and(|fault| fault.missing);
+            let is_certain = is_missing || fault.is_some_and(|fault| fault.certain);
+            if !is_certain && !is_unreadable(&lake, &file).await? {
                 continue;
             }
             let name = format!("lake/{}/{}", lake.table().name(), file.path);
-            if missing == Some(true) || in_raw(&file, retired_before) {
+            let why = if !in_raw(&file, retired_before) {
+                "raw of its day was let go, so nothing could bring its rows back"
+            } else if !raw_is_whole {
+                "raw is not whole, so it might not bring all of its rows back: see the others first"
+            } else {
                 rewrite.remove(&file);
                 taken.push(name);
+                continue;
+            };
+            let what = if is_missing {
+                "is not there"
             } else {
-                let why = "raw of its day was let go, so nothing could bring its rows back";
-                report
-                    .hopeless
-                    .push(format!("{name}: it is damaged; {why}"));
-            }
+                "is damaged"
+            };
+            report.hopeless.push(format!("{name}: it {what}; {why}"));
         }
         if !taken.is_empty() && !self.dry_run {
             self.note(taken.clone()).await?;

@@ -36,6 +36,7 @@ use crate::error::LoadError;
 use crate::index::{KeyIndex, KeyLimits};
 use crate::place::ItemPlace;
 use crate::positions::{Tables, number_of};
+use crate::upkeep::Rules;
 use group::Group;
 
 /// Which batches are replayed.
@@ -148,6 +149,8 @@ pub struct Replay {
     pub now: DateTime<Utc>,
     /// Keys that are kept.
     pub keys: KeyLimits,
+    /// Rows that these let go are not brought back.
+    pub rules: Rules,
     /// Whether it only says what it would do.
     pub dry_run: bool,
 }

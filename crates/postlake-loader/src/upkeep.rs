@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use crate::error::LoadError;
 
 pub use compaction::{Compacted, WatchCompaction, compact};
+pub(crate) use retention::first_kept;
 pub use retention::{RetainReport, RetainedRaw, RetainedTable, Retention, Rules, retain};
 pub use vacuuming::{VacuumedTable, vacuum};
 

@@ -206,3 +206,20 @@ async fn what_is_written_piece_by_piece_is_one_commit_with_a_file_for_each_day()
     drop(append);
     assert_eq!(events(&lake).await.version(), 1);
 }
+
+#[tokio::test]
+async fn nobody_goes_past_a_commit_that_was_not_looked_at() {
+    let directory = TempDir::new().unwrap();
+    let lake = lake(&directory);
+    lake.create_missing().await.unwrap();
+    let mut behind = events(&lake).await;
+    let mut other = events(&lake).await;
+    other.append(vec![rows(&[1])], &at("s", 1)).await.unwrap();
+    let since = behind.since().await.unwrap();
+    // After the look, and before what follows from it.
+    other.append(vec![rows(&[2])], &at("s", 2)).await.unwrap();
+    behind.go_past(&since).await.unwrap();
+    assert_eq!((behind.version(), other.version()), (1, 2));
+    let refused = behind.append(vec![rows(&[2])], &at("s", 2)).await;
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::Conflict);
+}

@@ -12,6 +12,7 @@ use crate::deliver::deliver_pending;
 use crate::index::KeyLimits;
 use crate::pass::tests::{World, body, event, noon};
 use crate::replay::{Choice, Replay};
+use crate::upkeep::Rules;
 
 /// Keeps what it is given by version, as a sink of files does.
 #[derive(Debug, Default)]
@@ -98,6 +99,7 @@ async fn corrected() -> World {
         lake: doubled.lake.clone(),
         now: noon(),
         keys: KeyLimits::default(),
+        rules: Rules::default(),
         dry_run: false,
     };
     let report = replay.run(&Choice::default(), &mut |_| ()).await.unwrap();

@@ -8,6 +8,7 @@ use crate::books::{FindingKind, Window};
 use crate::index::KeyLimits;
 use crate::pass::tests::{World, body, event, noon};
 use crate::replay::{Choice, Replay, ReplayReport};
+use crate::upkeep::Rules;
 
 async fn repaired(world: &World, dry_run: bool) -> RepairReport {
     let repair = Repair {
@@ -26,6 +27,7 @@ async fn replayed(world: &World) -> ReplayReport {
         lake: world.lake.clone(),
         now: noon(),
         keys: KeyLimits::default(),
+        rules: Rules::default(),
         dry_run: false,
     };
     replay.run(&Choice::default(), &mut |_| ()).await.unwrap()

@@ -45,8 +45,9 @@ impl Replay {
             let fresh = taken(&rows.rows, &acts.add).map_err(LoadError::Rows)?;
             rewrite.add(fresh).await.map_err(LoadError::Lake)?;
         }
-        // Whether a row is new depends on all rows that there are.
-        let depends = !acts.add.is_empty() && matches!(rows.table, Table::Events | Table::Alerts);
+        // Whether a row is new depends on all rows that there are; and what is remembered of the keys of events
+        // and alerts holds only as long as nobody adds any.
+        let depends = !acts.add.is_empty() || matches!(rows.table, Table::Events | Table::Alerts);
         let onto = if depends {
             Onto::SameRows
         } else {

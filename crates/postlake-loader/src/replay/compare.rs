@@ -7,6 +7,7 @@ use arrow::compute::{cast, filter_record_batch, take_record_batch};
 use arrow::datatypes::{Date32Type, Int64Type, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
+use chrono::DateTime;
 use futures::TryStreamExt as _;
 use postlake_event::decode::Identity;
 use postlake_event::key::Key;
@@ -21,6 +22,7 @@ use crate::books::micros;
 use crate::error::LoadError;
 use crate::index::{KeyIndex, row_keys};
 use crate::ledger::{Account, Ledger};
+use crate::upkeep::first_kept;
 
 /// What is done with a row of the lake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,15 +110,32 @@ impl Replay {
             quarantine.acts.add = missing.map(|(row, _)| row).collect();
             step.same += quarantine.seen.len() as u64;
         }
-        let accounts = self.accounts(open, decoded, &standing).await?;
-        for (rows, table) in decoded.rows.iter().zip(&standing) {
+        let (account_rows, mut accounts) = self.accounts(open, decoded, &standing).await?;
+        for (rows, table) in decoded.rows.iter().zip(&mut standing) {
+            self.leave_retired(rows, &mut table.acts);
             self.act(open, rows, &table.acts, report).await?;
         }
-        self.act(open, &accounts.0, &accounts.1.acts, report)
+        self.leave_retired(&account_rows, &mut accounts.acts);
+        self.act(open, &account_rows, &accounts.acts, report)
             .await?;
         report.same += step.same;
         report.duplicates += step.duplicates;
         Ok(false)
+    }
+
+    /// Rows of days that a rule has let go, or will, are not added again: they would come to every sink once
+    /// more, and go once more. The accounts still count them, as before.
+    fn leave_retired(&self, rows: &Rows, acts: &mut Acts) {
+        let days = self.rules.of(rows.table);
+        let first_kept = days.and_then(|days| first_kept(self.now, days));
+        let column = rows.rows.column_by_name(rows.table.partition_column());
+        let (Some(first), Some(column)) = (first_kept, column) else {
+            return;
+        };
+        let first = (first - DateTime::UNIX_EPOCH.date_naive()).num_days();
+        let days = column.as_primitive::<Date32Type>().values();
+        let is_kept = |row: &usize| days.get(*row).is_none_or(|day| i64::from(*day) >= first);
+        acts.add.retain(is_kept);
     }
 
     /// The rows of `batches` as they should be, and what has to be done to have them so.

@@ -17,11 +17,16 @@ use crate::pass::tests::{World, body, event, noon};
 const SAME: u64 = 6;
 
 async fn replayed(world: &World, choice: &Choice, dry_run: bool) -> ReplayReport {
+    replayed_by(Rules::default(), world, choice, dry_run).await
+}
+
+async fn replayed_by(rules: Rules, world: &World, choice: &Choice, dry_run: bool) -> ReplayReport {
     let replay = Replay {
         raw: world.raw.clone(),
         lake: world.lake.clone(),
         now: noon() + TimeDelta::days(1),
         keys: KeyLimits::default(),
+        rules,
         dry_run,
     };
     replay.run(choice, &mut |_| ()).await.unwrap()
@@ -90,6 +95,22 @@ async fn heals(broken: &World, right: &World, expected: ReplayReport) {
     assert_eq!(found.faults(), 0, "{found:?}");
     let again = replayed(broken, &Choice::default(), false).await;
     assert!(again.changes_nothing(), "{again:?}");
+}
+
+#[tokio::test]
+async fn what_a_rule_let_go_is_not_brought_back() {
+    let world = loaded().await;
+    let mut events = world.lake.table(Table::Events).await.unwrap().unwrap();
+    let gone = events.expire_before(i32::MAX).await.unwrap();
+    assert!(gone.files_removed > 0);
+    let rules = Rules {
+        events: Some(0),
+        ..Rules::default()
+    };
+    let report = replayed_by(rules, &world, &Choice::default(), false).await;
+    assert!(report.changes_nothing(), "{report:?}");
+    let without = replayed(&world, &Choice::default(), true).await;
+    assert!(without.events_added > 0);
 }
 
 #[tokio::test]

@@ -188,6 +188,7 @@ async fn retain_raw(
     let mut dates = raw.dates().await.map_err(LoadError::List)?;
     dates.retain(|date| *date < before);
     dates.sort_unstable();
+    let mut judged = Vec::new();
     for date in dates {
         let stored = raw.stored_day(date).await.map_err(LoadError::List)?;
         if !is_loaded(&mut tables, &stored).await? {
@@ -198,6 +199,7 @@ async fn retain_raw(
         retained.days.push(date);
         retained.segments += stored.segments;
         retained.bytes += stored.bytes;
+        judged.push(stored);
     }
     if !retention.dry_run && !retained.days.is_empty() {
         let mark = Retired {
@@ -206,8 +208,9 @@ async fn retain_raw(
             rule: format!("raw = {days}d"),
         };
         raw.retire(&mark).await.map_err(LoadError::Mark)?;
-        for date in &retained.days {
-            raw.delete_day(*date).await.map_err(LoadError::List)?;
+        for (date, seen) in retained.days.iter().zip(&judged) {
+            let deleted = raw.delete_day(*date, seen).await;
+            deleted.map_err(LoadError::List)?;
             if let Some(directory) = lake.url().directory() {
                 RawStore::remove_empty_folders(directory, *date);
             }

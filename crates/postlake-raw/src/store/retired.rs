@@ -85,14 +85,20 @@ impl RawStore {
         Ok(day)
     }
 
-    /// Deletes the segments of a day that is retired; names that are not ours stay. On `Err` some are
+    /// Deletes the segments of a day that is retired, those that an earlier listing has seen; what came
+    /// since and names that are not ours stay. On `Err` some are
     /// gone, and the next call goes on. The last number of a stream goes last: as long as one is there,
     /// so is what tells how long the stream was.
     ///
     /// # Errors
     /// When the store cannot be listed, or refuses.
-    pub async fn delete_day(&self, date: NaiveDate) -> Result<(), ListError> {
+    pub async fn delete_day(&self, date: NaiveDate, seen: &StoredDay) -> Result<(), ListError> {
         let mut objects = self.objects_of(date).await?;
+        let was_seen = |key: &SegmentKey| {
+            let last = seen.streams.get(&key.stream());
+            last.is_some_and(|last| key.number().get() <= *last)
+        };
+        objects.retain(|(key, ..)| was_seen(key));
         objects.sort_unstable_by_key(|(key, ..)| *key);
         for (_, _, path) in objects {
             match self.store.delete(&path).await {
@@ -173,11 +179,20 @@ mod tests {
         }
         let stored = raw.stored_day(day(1)).await.unwrap();
         assert_eq!((stored.segments, stored.bytes), (3, 15));
-        assert_eq!(stored.streams.into_values().collect::<Vec<_>>(), [3]);
+        assert_eq!(stored.streams.values().collect::<Vec<_>>(), [&3]);
+        let started = day(1).and_hms_opt(23, 0, 0).unwrap().and_utc();
+        let late = SegmentKey::new(StreamName::from_parts(started, 8), SegmentNumber::FIRST);
+        raw.land(&late, Bytes::from_static(b"late")).await.unwrap();
         for _ in 0..2 {
-            raw.delete_day(day(1)).await.unwrap();
-            assert_eq!(raw.dates().await.unwrap(), [day(2)]);
+            raw.delete_day(day(1), &stored).await.unwrap();
+            assert_eq!(raw.dates().await.unwrap(), [day(1), day(2)]);
         }
+        // What came after the listing that was judged has stayed.
+        let left = raw.stored_day(day(1)).await.unwrap();
+        assert_eq!(
+            left.streams.into_keys().collect::<Vec<_>>(),
+            [late.stream()]
+        );
         assert_eq!(raw.stored_day(day(2)).await.unwrap().segments, 3);
     }
 }

@@ -33,7 +33,9 @@ pub(crate) async fn run(arguments: RepairArgs) -> Result<ExitCode, Failure> {
         ReportFormat::Json => print(&object(&report, arguments.dry_run).to_string())?,
         ReportFormat::Table => tell(&report, arguments.dry_run)?,
     }
-    if !arguments.dry_run && !report.saved.is_empty() {
+    // Also what a pass has begun: its rows in a file that went must be known before the replay.
+    let anything = !report.saved.is_empty() || !report.data_files.is_empty();
+    if !arguments.dry_run && anything {
         load::all(&mut wire::loader(&settings)?).await?;
     }
     if !arguments.dry_run && !report.data_files.is_empty() {

@@ -79,6 +79,7 @@ pub(super) async fn replay(
         lake: wire::lake(&settings.data)?,
         now,
         keys: wire::key_limits(settings),
+        rules: wire::rules(&settings.keep.rules),
         dry_run: deed.dry_run,
     };
     let meter = Meter::new("segments");

@@ -11,8 +11,8 @@ use postlake_event::sink::Sink;
 use postlake_lake::Lake;
 use postlake_loader::LoadError;
 use postlake_loader::upkeep::{self, Bounds, Compacted, Retention};
-use postlake_raw::RawStore;
 use postlake_raw::data_directory::free_space;
+use postlake_raw::{CreateOnly, RawStore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -88,6 +88,9 @@ fn run(mut work: Work, stop: &CancellationToken) {
         }
     };
     runtime.block_on(async {
+        if !tokio::select! { () = stop.cancelled() => false, may = work.may_write() => may } {
+            return;
+        }
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -115,6 +118,29 @@ struct Work {
 }
 
 impl Work {
+    /// Whether this second writer of the tables and the loader cannot overwrite each other's commits: not where
+    /// a store ignores the condition of a put.
+    async fn may_write(&self) -> bool {
+        loop {
+            match self.raw.probe_create_only().await {
+                Ok(CreateOnly::Honoured) => return true,
+                Ok(CreateOnly::Ignored) => {
+                    tracing::warn!(
+                        "the store ignores create-only puts: files are not merged and nothing is let go beside the loader"
+                    );
+                    return false;
+                }
+                Err(error) => {
+                    tracing::debug!(
+                        error = &error as &dyn std::error::Error,
+                        "the store is not probed yet"
+                    );
+                    tokio::time::sleep(self.keep.upkeep_interval).await;
+                }
+            }
+        }
+    }
+
     /// What fails is told and tried again at its next turn; nothing depends on it.
     async fn turn(&mut self) {
         if is_due(self.retained, RETAIN_INTERVAL) {
