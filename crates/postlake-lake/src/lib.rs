@@ -28,6 +28,8 @@ mod compact;
 mod error;
 mod expire;
 mod files;
+#[cfg(test)]
+mod fixture;
 mod history;
 mod lake;
 mod location;

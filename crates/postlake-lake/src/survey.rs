@@ -128,15 +128,6 @@ impl LakeTable {
         Ok(survey)
     }
 
-    /// Rows of this version, as the log says; none when it does not say it of every file.
-    ///
-    /// # Errors
-    /// When the table is not loaded, which is a defect.
-    pub fn logged_rows(&self) -> Result<Option<u64>, LakeError> {
-        let named = self.named_files()?;
-        Ok(named.values().map(|file| file.rows).sum())
-    }
-
     fn named_files(&self) -> Result<HashMap<String, Named>, LakeError> {
         let doing = || format!("list the data files of the table {}", self.table().name());
         let snapshot = self

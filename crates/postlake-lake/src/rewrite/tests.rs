@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 
 use arrow::array::{AsArray as _, BooleanArray};
 use arrow::compute::filter_record_batch;
-use chrono::{TimeZone, Utc};
 use futures::TryStreamExt as _;
-use postlake_event::decode::{BatchInput, Decoder};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
+use crate::fixture::decoded;
 use crate::{DataUrl, Lake};
 
 /// Noon of a day in 2016, in seconds.
@@ -36,19 +35,7 @@ fn rows(ids: impl IntoIterator<Item = u64>) -> RecordBatch {
             format!(r#"{{"msys":{{"message_event":{{"type":"delivery","event_id":"{id}","timestamp":"{at}","rcpt_to":"r{}@example.com"}}}}}}"#, id % 3)
         })
         .collect();
-    let body = format!("[{}]", items.join(","));
-    let mut decoder = Decoder::new();
-    decoder.decode(&BatchInput {
-        source: "events",
-        received_at: Utc.with_ymd_and_hms(2026, 3, 1, 0, 0, 0).unwrap(),
-        batch_id: None,
-        content_encoding: None,
-        body: body.as_bytes(),
-        stream: "s",
-        segment: 1,
-        batch_index: 0,
-    });
-    decoder.finish().unwrap().events
+    decoded(&items)
 }
 
 async fn append(table: &mut LakeTable, ids: impl IntoIterator<Item = u64>) {

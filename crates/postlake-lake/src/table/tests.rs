@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 
 use arrow::array::RecordBatch;
-use chrono::{TimeZone, Utc};
 use futures::TryStreamExt as _;
-use postlake_event::decode::{BatchInput, Decoder};
 use postlake_event::schema::Table;
 use tempfile::TempDir;
 
+use crate::fixture::decoded;
 use crate::{DataUrl, ErrorKind, Lake, LakeTable};
 
 fn lake(directory: &TempDir) -> Lake {
@@ -28,19 +27,7 @@ fn rows(ids: &[u64]) -> RecordBatch {
             format!(r#"{{"msys":{{"message_event":{{"type":"delivery","event_id":"{id}","timestamp":"{day}"}}}}}}"#)
         })
         .collect();
-    let body = format!("[{}]", items.join(","));
-    let mut decoder = Decoder::new();
-    decoder.decode(&BatchInput {
-        source: "events",
-        received_at: Utc.with_ymd_and_hms(2026, 3, 1, 0, 0, 0).unwrap(),
-        batch_id: None,
-        content_encoding: None,
-        body: body.as_bytes(),
-        stream: "s",
-        segment: 1,
-        batch_index: 0,
-    });
-    decoder.finish().unwrap().events
+    decoded(&items)
 }
 
 fn at(stream: &str, number: i64) -> BTreeMap<String, i64> {

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use arrow::array::RecordBatch;
 use futures::TryStreamExt as _;
-use postlake_event::decode::{BatchInput, Decoder};
 use postlake_event::schema::Table;
 use tempfile::TempDir;
 
 use super::*;
+use crate::fixture::decoded;
 use crate::{DataUrl, Job, Lake, Onto, Passed};
 
 #[expect(
@@ -20,21 +20,9 @@ fn now() -> DateTime<Utc> {
 }
 
 fn rows(id: u64) -> RecordBatch {
-    let body = format!(
-        r#"[{{"msys":{{"message_event":{{"type":"delivery","event_id":"{id}","timestamp":"1460989507"}}}}}}]"#
-    );
-    let mut decoder = Decoder::new();
-    decoder.decode(&BatchInput {
-        source: "events",
-        received_at: DateTime::UNIX_EPOCH,
-        batch_id: None,
-        content_encoding: None,
-        body: body.as_bytes(),
-        stream: "s",
-        segment: 1,
-        batch_index: 0,
-    });
-    decoder.finish().unwrap().events
+    decoded(&[format!(
+        r#"{{"msys":{{"message_event":{{"type":"delivery","event_id":"{id}","timestamp":"1460989507"}}}}}}"#
+    )])
 }
 
 struct World {

@@ -76,7 +76,8 @@ impl World {
 
     pub(super) async fn rows(&self, table: Table) -> u64 {
         let table = self.lake.table(table).await.unwrap().unwrap();
-        table.logged_rows().unwrap().unwrap()
+        let files = table.stored_files().unwrap();
+        files.iter().map(|file| file.about.rows.unwrap()).sum()
     }
 
     pub(super) async fn files(&self, table: Table) -> usize {
