@@ -19,7 +19,7 @@ use crate::log;
 use crate::table::LakeTable;
 
 /// What may go.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Vacuum {
     /// The present time.
     pub now: DateTime<Utc>,
@@ -27,6 +27,8 @@ pub struct Vacuum {
     pub keep: TimeDelta,
     /// The first version whose rows somebody has still to read; none if all is read.
     pub unread_from: Option<u64>,
+    /// Files of older versions that somebody reads, as the log has their names.
+    pub read: HashSet<String>,
 }
 
 /// The log forgets when a file was replaced after this time.
@@ -65,8 +67,14 @@ impl LakeTable {
     ///
     /// # Errors
     /// When the store does not answer.
-    pub async fn vacuum(&self, vacuum: &Vacuum) -> Result<Vacuumed, LakeError> {
-        let files = self.dispensable(vacuum).await?;
+    pub async fn vacuum(&mut self, vacuum: &Vacuum) -> Result<Vacuumed, LakeError> {
+        let mut files = self.dispensable(vacuum).await?;
+        if !files.is_empty() {
+            // What was committed while the store was listed and the log read.
+            self.refresh().await?;
+            let active = self.active()?;
+            files.retain(|file| !active.contains(file.location.as_ref()));
+        }
         let mut done = counted(&files);
         let paths = files.into_iter().map(|file| Ok(file.location));
         let store = self.delta().object_store();
@@ -87,7 +95,8 @@ impl LakeTable {
     async fn dispensable(&self, vacuum: &Vacuum) -> Result<Vec<ObjectMeta>, LakeError> {
         let replaced = vacuum.now - vacuum.keep.min(LONGEST);
         let left_behind = vacuum.now - vacuum.keep.max(WRITING);
-        let active = self.active()?;
+        let mut active = self.active()?;
+        active.extend(spelled(vacuum.read.iter().cloned()));
         let tombstones = self.tombstones().await?;
         let mut files = Vec::new();
         let store = self.delta().object_store();
@@ -117,13 +126,8 @@ impl LakeTable {
     }
 
     fn active(&self) -> Result<HashSet<String>, LakeError> {
-        let files = self.stored_files()?;
-        let decoded = |path: &str| Path::from_url_path(path).map(|path| path.to_string());
-        let paths = files
-            .into_iter()
-            // Under both spellings: what is not certain stays.
-            .flat_map(|file| [decoded(&file.path).unwrap_or_default(), file.path]);
-        Ok(paths.collect())
+        let files = self.stored_files()?.into_iter();
+        Ok(spelled(files.map(|file| file.path)).collect())
     }
 
     /// The files that were replaced lately, and when.
@@ -203,6 +207,14 @@ impl LakeTable {
         let doing = format!("clean up the table {}", self.table().name());
         LakeError::new(ErrorKind::Unavailable, doing, source)
     }
+}
+
+/// Names of the log under both spellings: what is not certain stays.
+fn spelled(names: impl Iterator<Item = String>) -> impl Iterator<Item = String> {
+    names.flat_map(|name| {
+        let decoded = Path::from_url_path(&name).map(|path| path.to_string());
+        [decoded.unwrap_or_default(), name]
+    })
 }
 
 fn counted(files: &[ObjectMeta]) -> Vacuumed {

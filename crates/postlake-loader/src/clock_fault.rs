@@ -27,6 +27,14 @@ pub enum ClockFault {
         /// The newest thing.
         newest: DateTime<Utc>,
     },
+    /// There is nothing left that was received.
+    #[error(
+        "the clock says {now}, and no batch is left to hold it against: if it is right, say --clock-is-right"
+    )]
+    Unknown {
+        /// What the clock says.
+        now: DateTime<Utc>,
+    },
     /// Nothing came for long, and then something.
     #[error(
         "nothing was received between {last} and {next}: if the clock has jumped, everything would be \

@@ -5,10 +5,12 @@
 //! process with the same job, and changes no row that is to stay. A job that meets a commit of somebody
 //! else begins that part anew.
 
+mod clock;
 mod compaction;
 mod retention;
 mod vacuuming;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use postlake_event::schema::Table;
@@ -17,11 +19,12 @@ use postlake_lake::{Lake, LakeError, LakeTable, Sorting, sorted_by};
 use tokio::time::Instant;
 
 use crate::error::LoadError;
+use crate::filling::Filling;
 
 pub use compaction::{Compacted, WatchCompaction, compact};
 pub(crate) use retention::first_kept;
 pub use retention::{RetainReport, RetainedRaw, RetainedTable, Retention, Rules, retain};
-pub use vacuuming::{VacuumedTable, vacuum};
+pub use vacuuming::{VacuumedTable, Vacuuming, vacuum};
 
 /// How much of a job is done at a time.
 #[derive(Clone, Debug)]
@@ -72,12 +75,30 @@ async fn open(lake: &Lake, table: Table) -> Result<Option<LakeTable>, LoadError>
     lake.table(table).await.map_err(LoadError::Lake)
 }
 
-/// The first version of a table whose rows a sink has still to read; none if all sinks have read all.
-///
+/// What sinks have still to read of a table.
+#[derive(Debug, Default)]
+struct Unread {
+    /// The first version that one of them has to read; none if all have read all.
+    from: Option<u64>,
+    /// Files of versions that a sink is being filled with.
+    filling: HashSet<String>,
+}
+
+impl Unread {
+    fn reaches(&mut self, version: u64) {
+        self.from = Some(self.from.map_or(version, |other| other.min(version)));
+    }
+}
+
 /// # Errors
-/// When a sink does not say how far it is: then nothing may be taken for read.
-async fn unread_from(sinks: &[Box<dyn Sink>], table: &LakeTable) -> Result<Option<u64>, LoadError> {
-    let mut unread = None;
+/// When a sink does not say how far it is, or the version that it is being filled with cannot be
+/// opened: then nothing may be taken for read.
+async fn unread(
+    lake: &Lake,
+    sinks: &[Box<dyn Sink>],
+    table: &LakeTable,
+) -> Result<Unread, LoadError> {
+    let mut unread = Unread::default();
     for sink in sinks
         .iter()
         .filter(|sink| sink.tables().contains(&table.table()))
@@ -88,11 +109,28 @@ async fn unread_from(sinks: &[Box<dyn Sink>], table: &LakeTable) -> Result<Optio
             source,
         })?;
         let id = table.id().map_err(LoadError::Lake)?;
+        if let Some(filling) = held.as_ref().and_then(Filling::read)
+            && filling.table_id() == id
+        {
+            let version = lake.table_at(table.table(), filling.version()).await;
+            let version = version.map_err(LoadError::Lake)?;
+            let files = version.iter().map(LakeTable::stored_files);
+            for files in files
+                .collect::<Result<Vec<_>, _>>()
+                .map_err(LoadError::Lake)?
+            {
+                unread
+                    .filling
+                    .extend(files.into_iter().map(|file| file.path));
+            }
+            unread.reaches(filling.version());
+            continue;
+        }
         // One that has read another lake has read nothing of this one.
         let next = held.filter(|held| held.table_id == id);
         let next = next.map_or(0, |held| held.version + 1);
         if next <= table.version() {
-            unread = Some(unread.map_or(next, |other: u64| other.min(next)));
+            unread.reaches(next);
         }
     }
     Ok(unread)

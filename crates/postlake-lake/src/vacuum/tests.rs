@@ -87,6 +87,7 @@ fn vacuum(after: TimeDelta, keep: TimeDelta) -> Vacuum {
         now: now() + after,
         keep,
         unread_from: None,
+        read: HashSet::new(),
     }
 }
 
@@ -207,4 +208,18 @@ async fn log_entries_go_behind_a_checkpoint_and_never_those_that_somebody_reads(
         .await
         .unwrap();
     assert_eq!(world.count().await, 31);
+}
+
+#[tokio::test]
+async fn a_file_that_is_committed_at_the_last_moment_stays() {
+    let world = World::new(1).await;
+    let mut writer = world.table().await;
+    let mut append = writer.begin().unwrap();
+    append.write(rows(7)).await.unwrap();
+    let mut stale = world.table().await;
+    writer.commit(append, &BTreeMap::new()).await.unwrap();
+    let later = vacuum(TimeDelta::hours(25), TimeDelta::zero());
+    let done = stale.vacuum(&later).await.unwrap();
+    assert_eq!((done.files, world.files()), (0, 2));
+    assert_eq!(world.count().await, 2);
 }

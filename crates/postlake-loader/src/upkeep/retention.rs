@@ -1,13 +1,11 @@
 //! Days whose time is over, let go: raw segments and the tables, each by a rule of its own.
 
-mod clock;
-
 use chrono::{DateTime, Days, NaiveDate, Utc};
 use postlake_event::schema::Table;
 use postlake_lake::{Amounts, Lake, LakeTable};
 use postlake_raw::{RawStore, Retired, StoredDay};
 
-use super::{CONFLICTS, is_conflict, open};
+use super::{CONFLICTS, clock, is_conflict, open};
 use crate::error::LoadError;
 use crate::positions::Tables;
 

@@ -217,7 +217,13 @@ async fn a_sink_that_is_behind_finds_what_it_has_not_read() {
         .await
         .unwrap();
     let late = Utc.with_ymd_and_hms(2100, 1, 1, 0, 0, 0).unwrap();
-    let done = vacuum(&world.lake, &sinks, late, TimeDelta::days(7), false)
+    let late = Vacuuming {
+        now: late,
+        keep: TimeDelta::days(7),
+        clock_is_right: true,
+        dry_run: false,
+    };
+    let done = vacuum(&world.raw, &world.lake, &sinks, &late)
         .await
         .unwrap();
     assert_eq!((done[0].vacuumed.files, done[0].unread_from), (4, Some(5)));
@@ -225,10 +231,100 @@ async fn a_sink_that_is_behind_finds_what_it_has_not_read() {
         .await
         .unwrap();
     assert_eq!(*counting.rows.lock().unwrap(), 36);
-    let done = vacuum(&world.lake, &sinks, late, TimeDelta::days(7), false)
+    let done = vacuum(&world.raw, &world.lake, &sinks, &late)
         .await
         .unwrap();
     assert_eq!((done[0].vacuumed.files, done[0].unread_from), (4, None));
     assert_eq!(world.rows(Table::Events).await, 36);
     world.books_hold().await;
+}
+
+fn in_a_month(world: &World, clock_is_right: bool) -> Vacuuming {
+    Vacuuming {
+        // Files are as old as the system says.
+        now: Utc.with_ymd_and_hms(2100, 1, 1, 0, 0, 0).unwrap() + (world.clock.now() - noon()),
+        keep: TimeDelta::days(7),
+        clock_is_right,
+        dry_run: false,
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_runs_ahead_deletes_no_file() {
+    let mut world = World::new();
+    for events in 1..=8 {
+        world.receive(events).await;
+    }
+    let mut quiet = |_: &Compacted| {};
+    let bounds = Bounds::none(&world.lake);
+    let now = world.clock.now();
+    compact(&world.lake, now, &bounds, false, &mut quiet)
+        .await
+        .unwrap();
+    let open = world.lake.table(Table::Events).await.unwrap().unwrap();
+    let before = open.survey().await.unwrap().unnamed.files;
+    assert!(before > 0);
+    let jumped = in_a_month(&world, false);
+    let refused = vacuum(&world.raw, &world.lake, &[], &jumped).await;
+    assert!(matches!(refused, Err(LoadError::Clock(_))), "{refused:?}");
+    assert_eq!(open.survey().await.unwrap().unnamed.files, before);
+    // Nothing that was received is left to hold it against.
+    let rules = Rules {
+        raw: Some(0),
+        batches: Some(0),
+        ..Rules::default()
+    };
+    let retention = Retention {
+        rules,
+        now: now + TimeDelta::days(1),
+        clock_is_right: true,
+        dry_run: false,
+    };
+    retain(&world.raw, &world.lake, &retention).await.unwrap();
+    let refused = vacuum(&world.raw, &world.lake, &[], &jumped).await;
+    assert!(matches!(refused, Err(LoadError::Clock(_))), "{refused:?}");
+    let sure = in_a_month(&world, true);
+    let done = vacuum(&world.raw, &world.lake, &[], &sure).await.unwrap();
+    assert_eq!(done[0].vacuumed.files, before);
+}
+
+#[tokio::test]
+async fn a_sink_that_is_half_filled_finds_the_files_of_its_version() {
+    let mut world = World::new();
+    for events in 1..=8 {
+        world.receive(events).await;
+    }
+    let mut quiet = |_: &Compacted| {};
+    let bounds = Bounds::none(&world.lake);
+    let now = world.clock.now();
+    // The version that it is filled with has a merged file, which brought no row.
+    compact(&world.lake, now, &bounds, false, &mut quiet)
+        .await
+        .unwrap();
+    let open = world.lake.table(Table::Events).await.unwrap().unwrap();
+    let filling = Filling::new(open.id().unwrap(), open.version());
+    let counting = Arc::new(Counting::default());
+    let begun = Checkpoint {
+        version: 0,
+        ..filling.at(0)
+    };
+    *counting.held.lock().unwrap() = Some(begun);
+    let mut rewrite = open.begin_rewrite(postlake_lake::Job::Compact).unwrap();
+    let mut keep = |rows| Ok(postlake_lake::Passed::kept(rows));
+    let files = open.stored_files().unwrap();
+    rewrite.pass(&files, None, &mut keep).await.unwrap();
+    let mut newer = world.lake.table(Table::Events).await.unwrap().unwrap();
+    let nothing = std::collections::BTreeMap::new();
+    newer
+        .commit_rewrite(rewrite, &nothing, postlake_lake::Onto::OtherRows)
+        .await
+        .unwrap();
+    let sinks: Vec<Box<dyn Sink>> = vec![Box::new(Shared(Arc::clone(&counting)))];
+    let late = in_a_month(&world, true);
+    vacuum(&world.raw, &world.lake, &sinks, &late)
+        .await
+        .unwrap();
+    let there = world.lake.table_at(Table::Events, filling.version()).await;
+    let there = there.unwrap().unwrap().survey().await.unwrap();
+    assert_eq!((there.faults, there.rows), (Vec::new(), 36));
 }

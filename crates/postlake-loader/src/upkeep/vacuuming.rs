@@ -4,8 +4,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use postlake_event::schema::Table;
 use postlake_event::sink::Sink;
 use postlake_lake::{Lake, Vacuum, Vacuumed};
+use postlake_raw::RawStore;
 
-use super::{open, unread_from};
+use super::{clock, open, unread};
 use crate::error::LoadError;
 
 /// What went of a table.
@@ -19,29 +20,48 @@ pub struct VacuumedTable {
     pub unread_from: Option<u64>,
 }
 
-/// Deletes what was replaced longer ago than `keep`, of all tables.
+/// What is to be done.
+#[derive(Clone, Copy, Debug)]
+pub struct Vacuuming {
+    /// The present time.
+    pub now: DateTime<Utc>,
+    /// How long what was replaced is kept.
+    pub keep: TimeDelta,
+    /// Somebody has looked at the clock: it is not held against what was received.
+    pub clock_is_right: bool,
+    /// Nothing is deleted.
+    pub dry_run: bool,
+}
+
+/// Deletes what was replaced long enough ago, of all tables.
 ///
 /// # Errors
-/// When a table cannot be read, or a sink does not say how far it is: nothing of that table goes then.
+/// [`LoadError::Clock`] when the clock cannot be right: nothing is deleted then. When a table cannot be
+/// read, or a sink does not say how far it is, nothing of that table goes.
 pub async fn vacuum(
+    raw: &RawStore,
     lake: &Lake,
     sinks: &[Box<dyn Sink>],
-    now: DateTime<Utc>,
-    keep: TimeDelta,
-    dry_run: bool,
+    vacuuming: &Vacuuming,
 ) -> Result<Vec<VacuumedTable>, LoadError> {
+    // A clock that runs ahead makes files old that a reader or a writer is at.
+    if !vacuuming.clock_is_right {
+        clock::check(raw, lake, vacuuming.now).await?;
+    }
     let mut done = Vec::new();
     for table in Table::ALL {
-        let Some(open) = open(lake, table).await? else {
+        let Some(mut open) = open(lake, table).await? else {
             continue;
         };
-        let unread_from = unread_from(sinks, &open).await?;
+        let unread = unread(lake, sinks, &open).await?;
+        let unread_from = unread.from;
         let vacuum = Vacuum {
-            now,
-            keep,
+            now: vacuuming.now,
+            keep: vacuuming.keep,
             unread_from,
+            read: unread.filling,
         };
-        let vacuumed = match dry_run {
+        let vacuumed = match vacuuming.dry_run {
             true => open.vacuumable(&vacuum).await,
             false => open.vacuum(&vacuum).await,
         };

@@ -53,6 +53,7 @@ pub(crate) struct RetainArgs {
 #[command(after_help = "\
 Deletes data files that were replaced or taken away, and old entries of the log, when they are older than
 lake.vacuum_after and every configured sink has read them. A server that loads does it by itself.
+With a clock that is more than a day away from what was received last nothing is deleted, and the exit code is 75.
 
 Examples:
   postlake vacuum --dry-run
@@ -64,6 +65,9 @@ pub(crate) struct VacuumArgs {
     /// Instead of lake.vacuum_after, as 0s or 12h: readers of older versions find their files gone.
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) older_than: Option<Duration>,
+    /// The clock was looked at: do not hold it against what was received.
+    #[arg(long)]
+    pub(crate) clock_is_right: bool,
     /// How to write the report.
     #[arg(short, long, value_enum, default_value = "table")]
     pub(crate) output: ReportFormat,

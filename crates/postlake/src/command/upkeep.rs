@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use chrono::TimeDelta;
 use postlake_loader::LoadError;
 use postlake_loader::upkeep::{
-    self, Bounds, Compacted, RetainReport, RetainedRaw, Retention, VacuumedTable,
+    self, Bounds, Compacted, RetainReport, RetainedRaw, Retention, VacuumedTable, Vacuuming,
 };
 use serde_json::{Value, json};
 
@@ -152,12 +152,20 @@ fn retained(done: &RetainReport, dry_run: bool) -> Value {
 
 pub(crate) async fn vacuum(arguments: VacuumArgs) -> Result<ExitCode, Failure> {
     let settings = Settings::read(&Flags::from(&arguments.data))?;
-    let lake = wire::lake(&settings.data)?;
+    let (raw, lake) = (
+        wire::raw_store(&settings.data)?,
+        wire::lake(&settings.data)?,
+    );
     let sinks = wire::sinks(&settings)?;
     let keep = arguments.older_than.unwrap_or(settings.keep.vacuum_after);
     let keep = TimeDelta::from_std(keep).unwrap_or(TimeDelta::MAX);
-    let now = wire::clock().now();
-    let done = upkeep::vacuum(&lake, &sinks, now, keep, arguments.dry_run).await;
+    let vacuuming = Vacuuming {
+        now: wire::clock().now(),
+        keep,
+        clock_is_right: arguments.clock_is_right,
+        dry_run: arguments.dry_run,
+    };
+    let done = upkeep::vacuum(&raw, &lake, &sinks, &vacuuming).await;
     let done = done.map_err(|error| failed("vacuum", error))?;
     match arguments.output {
         ReportFormat::Json => {

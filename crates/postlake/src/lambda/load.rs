@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use postlake_lake::Lake;
-use postlake_loader::upkeep::{self, Bounds, Compacted, RetainReport, Retention};
+use postlake_loader::upkeep::{self, Bounds, Compacted, RetainReport, Retention, Vacuuming};
 use postlake_loader::{Delivered, LoadError, Loader, PassReport, deliver_pending};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
@@ -139,8 +139,20 @@ impl Loading {
         };
         let sinks = wire::sinks(&self.settings)?;
         let after = TimeDelta::from_std(keep.vacuum_after).unwrap_or(TimeDelta::MAX);
-        let vacuumed = upkeep::vacuum(&lake, &sinks, now, after, false).await;
-        let vacuumed = vacuumed.map_err(failed)?;
+        let vacuuming = Vacuuming {
+            now,
+            keep: after,
+            clock_is_right: false,
+            dry_run: false,
+        };
+        let vacuumed = match upkeep::vacuum(&raw, &lake, &sinks, &vacuuming).await {
+            Ok(vacuumed) => vacuumed,
+            Err(error @ LoadError::Clock(_)) => {
+                tracing::warn!("{}", chain(&error));
+                Vec::new()
+            }
+            Err(error) => return Err(failed(error)),
+        };
         let mut groups = 0;
         if keep.compact {
             let bounds = Bounds {

@@ -10,7 +10,7 @@ use chrono::TimeDelta;
 use postlake_event::sink::Sink;
 use postlake_lake::Lake;
 use postlake_loader::LoadError;
-use postlake_loader::upkeep::{self, Bounds, Compacted, Retention};
+use postlake_loader::upkeep::{self, Bounds, Compacted, Retention, Vacuuming};
 use postlake_raw::data_directory::free_space;
 use postlake_raw::{CreateOnly, RawStore};
 use tokio::time::Instant;
@@ -190,8 +190,13 @@ impl Work {
 
     async fn vacuum(&self) -> Result<(), LoadError> {
         let keep = TimeDelta::from_std(self.keep.vacuum_after).unwrap_or(TimeDelta::MAX);
-        let now = wire::clock().now();
-        let done = upkeep::vacuum(&self.lake, &self.sinks, now, keep, false).await?;
+        let vacuuming = Vacuuming {
+            now: wire::clock().now(),
+            keep,
+            clock_is_right: false,
+            dry_run: false,
+        };
+        let done = upkeep::vacuum(&self.raw, &self.lake, &self.sinks, &vacuuming).await?;
         for table in done.iter().filter(|done| done.vacuumed.files > 0) {
             tracing::debug!(?table, "deleted files that nobody needs");
         }

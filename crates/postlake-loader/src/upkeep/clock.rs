@@ -14,7 +14,7 @@ use postlake_event::schema::Table;
 use postlake_lake::{Lake, LakeTable};
 use postlake_raw::RawStore;
 
-use super::super::open;
+use super::open;
 use crate::clock_fault::ClockFault;
 use crate::error::LoadError;
 
@@ -41,10 +41,26 @@ pub(super) async fn check(
         days.extend(days_of(&batches)?);
         newest = newest_batch(&batches).await?;
     }
+    if days.is_empty() && was_used(lake).await? {
+        return Err(LoadError::Clock(ClockFault::Unknown { now }));
+    }
     match judge(now, newest, &days) {
         Some(fault) => Err(LoadError::Clock(fault)),
         None => Ok(()),
     }
+}
+
+/// True if anything was ever committed.
+async fn was_used(lake: &Lake) -> Result<bool, LoadError> {
+    for table in Table::ALL {
+        if open(lake, table)
+            .await?
+            .is_some_and(|open| open.version() > 0)
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn judge(
