@@ -14,11 +14,12 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs;
+use rustls::crypto::hash::HashAlgorithm;
 use rustls::server::ResolvesServerCert;
 use rustls::sign::CertifiedKey;
+use rustls::{ServerConfig, SupportedCipherSuite};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
@@ -243,9 +244,18 @@ impl Tls {
     }
 }
 
-/// The one provider of cryptography, named because the tree could hold another one.
+/// The one provider of cryptography, named because the tree could hold another one. Suites that hash with SHA-256
+/// stand before those with SHA-384, for which CPUs lack instructions: a handshake hashes more than it encrypts.
 fn provider() -> Arc<CryptoProvider> {
-    Arc::new(aws_lc_rs::default_provider())
+    let mut provider = aws_lc_rs::default_provider();
+    provider.cipher_suites.sort_by_key(|suite| {
+        let common = match suite {
+            SupportedCipherSuite::Tls13(suite) => &suite.common,
+            SupportedCipherSuite::Tls12(suite) => &suite.common,
+        };
+        common.hash_provider.algorithm() == HashAlgorithm::SHA384
+    });
+    Arc::new(provider)
 }
 
 fn server_config(
@@ -258,6 +268,7 @@ fn server_config(
         .map_err(setup)?
         .with_no_client_auth()
         .with_cert_resolver(resolver);
+    config.ignore_client_order = true;
     config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     config.ticketer = aws_lc_rs::Ticketer::new().map_err(setup)?;
     // The sender closes its connections: one ticket is enough for those that come again.

@@ -33,6 +33,9 @@ async fn tls_1_3_is_preferred_and_1_2_is_spoken() {
     for (client, expected) in cases {
         let mut stream = server.connect_tls(&client).await.unwrap();
         assert_eq!(version(&stream), expected);
+        let suite = stream.get_ref().1.negotiated_cipher_suite().unwrap();
+        let suite = suite.suite().as_str().unwrap();
+        assert!(suite.ends_with("AES_128_GCM_SHA256"), "{suite}");
         let answer = exchange(&mut stream, REQUEST).await;
         assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
         assert!(answer.ends_with("hello"), "{answer}");

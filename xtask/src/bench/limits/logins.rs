@@ -30,8 +30,9 @@ const GUESS: Profile = Profile {
     fresh: false,
 };
 /// The load lasts as long as the guessing, up to this.
-const MOST_SECONDS: f64 = 280.0;
-const LEAST_SECONDS: f64 = 10.0;
+const MOST_SECONDS: f64 = 400.0;
+/// Of 1,200 requests the twelfth latest is the p99; of 200 it is the second, which one slow sync of the disk makes.
+const LEAST_SECONDS: f64 = 60.0;
 
 const LABELS: &[Label] = &[
     ("alone_p50_ms", "L3 alone: p50, ms"),
