@@ -213,6 +213,58 @@ mod tests {
         }
     }
 
+    /// The columns of a table, a line each: `<name> <type>`, with `required` behind those that are never null.
+    fn lines(table: Table) -> Vec<String> {
+        let schema = table.schema();
+        let line = |field: &Arc<Field>| {
+            let required = if field.is_nullable() { "" } else { " required" };
+            format!("{} {}{required}", field.name(), field.data_type())
+        };
+        schema.fields().iter().map(line).collect()
+    }
+
+    /// Lakes of every release have to be read and gone on with.
+    #[test]
+    fn columns_of_every_release_are_there_as_they_were_and_new_ones_may_be_null() {
+        let recorded = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/columns");
+        for table in Table::ALL {
+            let today = lines(table);
+            let mut known = HashSet::new();
+            for release in std::fs::read_dir(recorded).unwrap() {
+                let file = release
+                    .unwrap()
+                    .path()
+                    .join(format!("{}.txt", table.name()));
+                let then = std::fs::read_to_string(&file).unwrap();
+                let mut places = then
+                    .lines()
+                    .map(|line| {
+                        today
+                            .iter()
+                            .position(|today| today == line)
+                            .unwrap_or_else(|| {
+                                panic!(
+                                    "{}: `{line}` of {} is no longer there",
+                                    table.name(),
+                                    file.display()
+                                )
+                            })
+                    })
+                    .collect::<Vec<_>>();
+                assert!(places.is_sorted(), "{}: in another order", table.name());
+                known.extend(places.drain(..));
+            }
+            for (place, line) in today.iter().enumerate() {
+                let nullable = known.contains(&place) || !line.ends_with(" required");
+                assert!(
+                    nullable,
+                    "{}: `{line}` is new, so rows that are there have null in it",
+                    table.name()
+                );
+            }
+        }
+    }
+
     /// The part of `docs/formats.md` below the heading of a table, up to the next heading of its rank.
     fn documented(table: Table) -> String {
         let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/formats.md");

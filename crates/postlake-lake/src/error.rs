@@ -13,6 +13,8 @@ pub enum ErrorKind {
     Conflict,
     /// The store does not answer or refuses: try again later.
     Unavailable,
+    /// A newer release has changed the table: use that one, or a later one.
+    Newer,
     /// The table is not as this release expects it: a person has to look.
     Damaged,
 }
@@ -67,9 +69,10 @@ fn kind_of(error: &DeltaTableError) -> ErrorKind {
             TransactionError::VersionAlreadyExists(_)
             | TransactionError::CommitConflict(_)
             | TransactionError::MaxCommitAttempts(_) => ErrorKind::Conflict,
-            TransactionError::UnsupportedTableFeatures(_)
-            | TransactionError::TableFeaturesRequired(_)
-            | TransactionError::DeltaTableAppendOnly => ErrorKind::Damaged,
+            TransactionError::UnsupportedTableFeatures(_) => ErrorKind::Newer,
+            TransactionError::TableFeaturesRequired(_) | TransactionError::DeltaTableAppendOnly => {
+                ErrorKind::Damaged
+            }
             _ => ErrorKind::Unavailable,
         },
         DeltaTableError::InvalidJsonLog { .. } | DeltaTableError::SchemaMismatch { .. } => {

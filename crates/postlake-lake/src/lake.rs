@@ -19,6 +19,9 @@ use postlake_location::DataUrl;
 /// Log entries between two checkpoints of a table's log.
 const CHECKPOINT_INTERVAL: &str = "100";
 
+/// Commits of others that may come between reading a table and adding its columns.
+const ATTEMPTS: u32 = 20;
+
 /// The lake below a data URL. Cheap to clone; holds no table open.
 #[derive(Clone)]
 pub struct Lake {
@@ -56,10 +59,12 @@ impl Lake {
         &self.url
     }
 
-    /// Creates the tables that do not exist yet. On `Ok` all four exist.
+    /// Creates the tables that do not exist yet, and gives those of an older release the columns that it
+    /// did not know. On `Ok` all four exist and have every column of this release.
     ///
     /// # Errors
-    /// When the store refuses. Somebody else creating them at the same time is no error.
+    /// When the store refuses; [`ErrorKind::Newer`] when a newer release has given a table columns. Somebody
+    /// else doing the same at the same time is no error.
     pub async fn create_missing(&self) -> Result<(), LakeError> {
         for table in Table::ALL {
             self.create(table).await?;
@@ -69,8 +74,8 @@ impl Lake {
 
     async fn create(&self, table: Table) -> Result<(), LakeError> {
         let doing = || format!("create the table {} of {}", table.name(), self.url);
-        if self.table(table).await?.is_some() {
-            return Ok(());
+        if let Some(there) = self.table(table).await? {
+            return self.add_columns(there).await;
         }
         if let Some(directory) = self.url.directory() {
             let path = directory.join("lake").join(table.name());
@@ -102,6 +107,29 @@ impl Lake {
                 }
             }
         }
+    }
+
+    pub(crate) async fn add_columns(&self, mut table: LakeTable) -> Result<(), LakeError> {
+        for _ in 1..ATTEMPTS {
+            match table.add_columns().await {
+                Err(error) if error.kind() == ErrorKind::Conflict => table.refresh().await?,
+                ended => return ended,
+            }
+        }
+        table.add_columns().await
+    }
+
+    /// Refuses a lake that a newer release has given columns.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Newer`], or when the store does not answer.
+    pub async fn refuse_newer(&self) -> Result<(), LakeError> {
+        for table in Table::ALL {
+            if let Some(there) = self.table(table).await? {
+                there.refuse_newer()?;
+            }
+        }
+        Ok(())
     }
 
     /// A table at its newest version, or `None` if it was not created yet.

@@ -8,6 +8,8 @@
 //!   told of new rows alone;
 //! * on a local directory each data file, then the log entry that names it, is on the disk, with its
 //!   directory, before `commit` returns: a power cut cannot leave a log entry without its data;
+//! * [`Lake::create_missing`] gives a table the columns that an older release did not know; a table that a newer
+//!   one has given columns is read and not written ([`ErrorKind::Newer`]);
 //! * what is written needs no table feature: any engine that reads Delta reads it.
 //!
 //! It knows the tables of `postlake-event` and nothing of raw segments or of sinks. Only this crate
@@ -51,5 +53,5 @@ pub use lake::Lake;
 pub use postlake_location::{DataUrl, DataUrlError};
 pub use rewrite::{Amounts, Job, Onto, Passed, Rewrite, RowFunction, Sorting};
 pub use survey::{FileFault, FileSurvey, Unnamed};
-pub use table::LakeTable;
+pub use table::{LakeTable, NewerColumns};
 pub use vacuum::{LONGEST as LONGEST_VACUUM, Vacuum, Vacuumed};

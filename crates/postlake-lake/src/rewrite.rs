@@ -280,8 +280,12 @@ impl LakeTable {
     /// Begins a rewrite of some files of this version.
     ///
     /// # Errors
-    /// When the table is not one that can be written.
+    /// When the table is not one that can be written; [`ErrorKind::Newer`] for a replay when a newer release
+    /// has given it columns. The other jobs leave columns as they are.
     pub fn begin_rewrite(&self, job: Job) -> Result<Rewrite, LakeError> {
+        if job == Job::Replay {
+            self.has_our_columns()?;
+        }
         let doing = || format!("rewrite files of the table {}", self.table().name());
         let writer = || {
             RecordBatchWriter::for_table(self.delta())

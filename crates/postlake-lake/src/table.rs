@@ -1,5 +1,7 @@
 //! One Delta table: its version, its positions, appends and reads.
 
+mod columns;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -19,6 +21,7 @@ use postlake_event::schema::Table;
 use crate::append::Append;
 use crate::error::{ErrorKind, LakeError};
 use crate::log::{self, Entry};
+pub use columns::NewerColumns;
 
 /// A table of the lake at one version.
 #[derive(Debug)]
@@ -103,8 +106,10 @@ impl LakeTable {
     /// Begins to write rows for one commit.
     ///
     /// # Errors
-    /// When the table is not one that can be written.
+    /// When the table is not one that can be written; [`ErrorKind::Newer`] when a newer release has given it
+    /// columns.
     pub fn begin(&self) -> Result<Append, LakeError> {
+        self.has_our_columns()?;
         let doing = || format!("append to the table {}", self.table.name());
         Append::new(self.table, &self.delta).map_err(|source| LakeError::delta(doing(), source))
     }
@@ -216,16 +221,17 @@ impl LakeTable {
         Ok(version)
     }
 
-    /// The table as DataFusion reads it, fixed at this version.
+    /// The table as DataFusion reads it, fixed at this version, with every column that this release knows.
     ///
     /// # Errors
     /// When the log cannot be read.
     pub async fn provider(&self) -> Result<Arc<dyn TableProvider>, LakeError> {
-        let doing = format!("read the table {}", self.table.name());
-        self.delta
-            .table_provider()
-            .await
-            .map_err(|source| LakeError::new(ErrorKind::Unavailable, doing, source))
+        let doing = || format!("read the table {}", self.table.name());
+        let provider = self.delta.table_provider().await;
+        let provider =
+            provider.map_err(|source| LakeError::new(ErrorKind::Unavailable, doing(), source))?;
+        columns::as_of_today(self.table, provider)
+            .map_err(|source| LakeError::new(ErrorKind::Damaged, doing(), source))
     }
 
     /// The answer to a question about this table alone, at this version, as it is read.

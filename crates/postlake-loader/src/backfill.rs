@@ -60,6 +60,7 @@ async fn fill(
     let Some(open) = lake.table(table).await.map_err(LoadError::Lake)? else {
         return Ok(());
     };
+    open.refuse_newer().map_err(LoadError::Lake)?;
     let table_id = open.id().map_err(LoadError::Lake)?;
     let (filling, open, first) = match sink.checkpoint(table).await.map_err(failed)? {
         Some(held) => match Filling::read(&held) {

@@ -86,6 +86,8 @@ pub(crate) async fn deliver_table(
     let Some(open) = lake.table(table).await.map_err(LoadError::Lake)? else {
         return Ok(());
     };
+    // A sink would never get the columns that this release does not know.
+    open.refuse_newer().map_err(LoadError::Lake)?;
     let table_id = open.id().map_err(LoadError::Lake)?;
     let held = sink.checkpoint(table).await.map_err(failed)?;
     if held.as_ref().is_some_and(Filling::is_of) {

@@ -2,6 +2,7 @@
 //! names from the configuration.
 
 use postlake_event::schema::Table;
+use postlake_lake::ErrorKind;
 use tracing::field::Empty;
 use tracing::{Span, info_span};
 
@@ -78,6 +79,7 @@ pub(crate) fn failed(span: &Span, error: &LoadError) {
         LoadError::Read(_) => "read",
         LoadError::Keys(_) => "keys",
         LoadError::Newer { .. } => "newer_release",
+        LoadError::Lake(error) if error.kind() == ErrorKind::Newer => "newer_release",
         LoadError::Land(_) => "land",
         LoadError::Copy(_) => "copy",
         LoadError::Lake(_) => "lake",

@@ -16,6 +16,7 @@ use object_store::{ObjectStore, ObjectStoreExt as _};
 use postlake_raw::clock::{Clock as _, ManualClock, SystemClock};
 use postlake_raw::{Batch, RawStore, SegmentKey, SegmentNumber, SourceKind, StreamName, segment};
 use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::faulty_s3::{self, FaultyS3};
@@ -274,6 +275,30 @@ impl Place {
         let store = self.store();
         wait_on(async move { store.put(&key.path(), bytes.into()).await }).unwrap();
         key.path().to_string()
+    }
+
+    /// Gives a table of the lake a column `of_tomorrow`, as a release of the future would. Returns the log
+    /// entry that does it.
+    pub fn add_newer_column(&self, table: &str) -> PathBuf {
+        let log = self.directory().join("lake").join(table).join("_delta_log");
+        let entry = |version: u64| log.join(format!("{version:020}.json"));
+        let first = std::fs::read_to_string(entry(0)).unwrap();
+        let lines = first
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap());
+        let mut metadata = lines
+            .filter_map(|mut line: Value| line.get_mut("metaData").map(Value::take))
+            .next()
+            .expect("the first entry has the columns");
+        let mut schema: Value =
+            serde_json::from_str(metadata["schemaString"].as_str().unwrap()).unwrap();
+        schema["fields"].as_array_mut().unwrap().push(json!({
+            "name": "of_tomorrow", "type": "string", "nullable": true, "metadata": {},
+        }));
+        metadata["schemaString"] = schema.to_string().into();
+        let next = (0..).map(entry).find(|path| !path.exists()).unwrap();
+        std::fs::write(&next, json!({ "metaData": metadata }).to_string()).unwrap();
+        next
     }
 
     /// Puts a segment there with a batch of so many events, received so many days ago and as old as that.

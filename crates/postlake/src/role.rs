@@ -14,5 +14,5 @@ mod upkeep;
 
 pub(crate) use exposure::exposure_faults;
 pub(crate) use read::run_read_process;
-pub(crate) use release::newer;
+pub(crate) use release::load_failure;
 pub(crate) use tls::now as clock_of_certificates;

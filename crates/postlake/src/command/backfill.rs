@@ -10,6 +10,7 @@ use crate::cli::{BackfillArgs, ReportFormat};
 use crate::command::output::{Meter, print, say};
 use crate::config::{Flags, Settings};
 use crate::exit::{Exit, Failure};
+use crate::role::load_failure;
 use crate::wire;
 
 pub(crate) async fn run(arguments: BackfillArgs) -> Result<ExitCode, Failure> {
@@ -43,7 +44,7 @@ pub(crate) async fn run(arguments: BackfillArgs) -> Result<ExitCode, Failure> {
     }
     ended.map_err(|error| {
         let doing = "fill the sink; what it holds stands, and the next call goes on from there";
-        Failure::caused(Exit::Unavailable, doing, error)
+        load_failure(doing, error)
     })?;
     Ok(ExitCode::SUCCESS)
 }

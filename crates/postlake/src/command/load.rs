@@ -2,13 +2,13 @@
 
 use std::process::ExitCode;
 
-use postlake_loader::{Delivered, LoadError, Loader, PassReport, deliver_pending};
+use postlake_loader::{Delivered, Loader, PassReport, deliver_pending};
 
 use crate::cli::LoadArgs;
 use crate::command::output::{print, say};
 use crate::config::{Flags, Settings};
-use crate::exit::{Exit, Failure};
-use crate::role::newer;
+use crate::exit::Failure;
+use crate::role::load_failure;
 use crate::wire;
 
 /// Passes that another loader may turn back before this one gives up.
@@ -31,7 +31,7 @@ pub(super) async fn load(settings: &Settings) -> Result<(), Failure> {
         let mut delivered = Delivered::default();
         deliver_pending(&lake, sink.as_ref(), &mut delivered)
             .await
-            .map_err(|error| Failure::caused(Exit::Unavailable, "deliver", error))?;
+            .map_err(|error| load_failure("deliver", error))?;
         say(&format!(
             "sink {}: {} rows in {} versions",
             sink.name(),
@@ -80,8 +80,7 @@ pub(super) async fn all(loader: &mut Loader) -> Result<PassReport, Failure> {
                 }
             }
             Err(error) if error.is_conflict() && conflicts < CONFLICTS => conflicts += 1,
-            Err(LoadError::Newer { key, source }) => return Err(newer(&key, source)),
-            Err(error) => return Err(Failure::caused(Exit::Unavailable, "load", error)),
+            Err(error) => return Err(load_failure("load", error)),
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
+use postlake_loader::Choice;
 use postlake_loader::repair::{Repair, RepairReport};
-use postlake_loader::{Choice, LoadError};
 use postlake_serve::visible;
 use serde_json::json;
 
@@ -13,7 +13,7 @@ use crate::command::output::{print, who};
 use crate::command::replay::{Deed, replay};
 use crate::config::{Flags, Settings};
 use crate::exit::{Exit, Failure};
-use crate::role::newer;
+use crate::role::load_failure;
 use crate::wire;
 
 pub(crate) async fn run(arguments: RepairArgs) -> Result<ExitCode, Failure> {
@@ -25,10 +25,10 @@ pub(crate) async fn run(arguments: RepairArgs) -> Result<ExitCode, Failure> {
         who: who(),
         dry_run: arguments.dry_run,
     };
-    let report = repair.run().await.map_err(|error| match error {
-        LoadError::Newer { key, source } => newer(&key, source),
-        error => Failure::caused(Exit::Unavailable, "repair", error),
-    })?;
+    let report = repair
+        .run()
+        .await
+        .map_err(|error| load_failure("repair", error))?;
     match arguments.output {
         ReportFormat::Json => print(&object(&report, arguments.dry_run).to_string())?,
         ReportFormat::Table => tell(&report, arguments.dry_run)?,

@@ -14,7 +14,7 @@ use crate::command::quarantine::places_of_batch;
 use crate::command::verify::window;
 use crate::config::{Flags, Settings};
 use crate::exit::{Exit, Failure};
-use crate::role::newer;
+use crate::role::load_failure;
 use crate::wire;
 
 pub(crate) async fn run(arguments: ReplayArgs) -> Result<ExitCode, Failure> {
@@ -99,12 +99,11 @@ pub(super) async fn replay(
 
 fn failed(error: LoadError) -> Failure {
     match error {
-        LoadError::Newer { key, source } => newer(&key, source),
         error if error.is_conflict() => {
             let doing = "replay while others commit; what was done stands, try again";
             Failure::caused(Exit::TryAgain, doing, error)
         }
-        error => Failure::caused(Exit::Unavailable, "replay", error),
+        error => load_failure("replay", error),
     }
 }
 

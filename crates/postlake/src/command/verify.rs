@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, UInt64Array};
 use chrono::{DateTime, Utc};
 use postlake_loader::books::{Finding, FindingKind, Hour, Progress, Window};
-use postlake_loader::{LoadError, Verification, verify};
+use postlake_loader::{Verification, verify};
 use postlake_serve::format::{self, Format};
 use postlake_serve::visible;
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ use crate::cli::{ReportFormat, VerifyArgs, WindowArgs};
 use crate::command::output::{Meter, print, written};
 use crate::config::{Flags, Settings};
 use crate::exit::{Exit, Failure};
-use crate::role::newer;
+use crate::role::load_failure;
 use crate::wire;
 
 pub(crate) async fn run(arguments: VerifyArgs) -> Result<ExitCode, Failure> {
@@ -30,10 +30,7 @@ pub(crate) async fn run(arguments: VerifyArgs) -> Result<ExitCode, Failure> {
         |progress: &Progress| meter.show(progress.days, progress.of_days, said(progress));
     let found = verify(&raw, &lake, window(&arguments.window), &mut watch).await;
     meter.clear();
-    let found = found.map_err(|error| match error {
-        LoadError::Newer { key, source } => newer(&key, source),
-        error => Failure::caused(Exit::Unavailable, "verify", error),
-    })?;
+    let found = found.map_err(|error| load_failure("verify", error))?;
     match arguments.output {
         ReportFormat::Json => print(&report(&found).to_string())?,
         ReportFormat::Table => tell(&found, arguments.ledger)?,

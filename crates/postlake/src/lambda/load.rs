@@ -17,6 +17,7 @@ use super::notice::{self, Message};
 use crate::config::Settings;
 use crate::exit::{Exit, Failure, chain};
 use crate::function::runtime::Invocation;
+use crate::role::load_failure;
 use crate::wire;
 
 /// No pass begins in the last part of an invocation's time.
@@ -184,7 +185,7 @@ impl Loading {
         };
         let total = passes(&mut loader, until)
             .await
-            .map_err(|error| Failure::caused(Exit::Unavailable, "load", error))?;
+            .map_err(|error| load_failure("load", error))?;
         *kept = Some(loader);
         let lake = wire::lake(&self.settings.data)?;
         let sinks_failed = self.deliver(&lake).await?;

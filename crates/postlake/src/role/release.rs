@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use futures::stream::{self, StreamExt as _};
-use postlake_lake::DataUrl;
+use postlake_lake::{DataUrl, ErrorKind, LakeError};
+use postlake_loader::LoadError;
 use postlake_raw::segment::SegmentError;
 use postlake_raw::{ListError, RawStore, ReadError, SegmentKey, SegmentNumber};
 use tokio::time::timeout;
@@ -31,35 +32,53 @@ pub(crate) async fn in_time<T>(data: &DataUrl, answer: impl Future<Output = T>) 
     }
 }
 
-/// Refuses to load from a store into which a newer release has written. Looks at the header of the
-/// first segment of the youngest streams: a stream is one process, so all of it is one format. A store
-/// that does not answer in time is no reason: the first pass will find out.
+/// Refuses to load from a store into which a newer release has written, and into a lake that it has given
+/// columns. Looks at the header of the first segment of the youngest streams: a stream is one process, so
+/// all of it is one format. A store that does not answer in time is no reason: the first pass will find
+/// out.
 ///
 /// # Errors
 /// When one of them is of a format that this release does not know.
 pub(crate) async fn refuse_newer(data: &DataUrl) -> Result<(), Failure> {
     let raw = wire::raw_store(data)?;
-    let Some(found) = in_time(data, find_newer(&raw)).await else {
+    let lake = wire::lake(data)?;
+    let looked = async { tokio::join!(find_newer(&raw), lake.refuse_newer()) };
+    let Some((found, lake)) = in_time(data, looked).await else {
         tracing::warn!(
             "the store at {data} does not answer: whether a newer release has written to it is seen when it is loaded"
         );
         return Ok(());
     };
-    match found {
-        Ok(Some((key, source))) => Err(newer(&key, source)),
-        Ok(None) => Ok(()),
-        Err(error) => {
-            tracing::debug!(
-                error = &error as &dyn std::error::Error,
-                "the formats were not looked at"
-            );
-            Ok(())
-        }
+    match (found, lake) {
+        (Ok(Some((key, source))), _) => Err(newer(&key, source)),
+        (_, Err(error)) if error.kind() == ErrorKind::Newer => Err(newer_lake(error)),
+        (Err(error), _) => not_looked_at(&error),
+        (_, Err(error)) => not_looked_at(&error),
+        (Ok(None), Ok(())) => Ok(()),
     }
 }
 
-/// The failure that says so.
-pub(crate) fn newer(key: &SegmentKey, source: SegmentError) -> Failure {
+fn not_looked_at(error: &(dyn std::error::Error + 'static)) -> Result<(), Failure> {
+    tracing::debug!(error, "the formats were not looked at");
+    Ok(())
+}
+
+/// The failure of what loads or corrects the lake: of a newer release, or whatever else it is.
+pub(crate) fn load_failure(doing: impl Into<String>, error: LoadError) -> Failure {
+    match error {
+        LoadError::Newer { key, source } => newer(&key, source),
+        LoadError::Lake(source) if source.kind() == ErrorKind::Newer => newer_lake(source),
+        error => Failure::caused(Exit::Unavailable, doing, error),
+    }
+}
+
+fn newer_lake(source: LakeError) -> Failure {
+    let doing =
+        "the lake was changed by a newer release than this one: start that release, or a later one";
+    Failure::caused(Exit::Config, doing, source)
+}
+
+fn newer(key: &SegmentKey, source: SegmentError) -> Failure {
     let doing = format!(
         "the data was written by a newer release than this one: start that release, or a later one; {key}"
     );

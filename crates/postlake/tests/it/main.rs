@@ -37,6 +37,7 @@ mod quarantine;
 mod reading;
 mod replay;
 mod samples;
+mod schema;
 mod setting_up;
 mod traces;
 mod trigger;

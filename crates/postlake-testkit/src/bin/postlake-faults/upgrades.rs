@@ -132,15 +132,26 @@ pub(crate) fn killed_and_replaced(rig: &Rig, row: &mut Row) {
     row.judge("at the end", &installed.place, &installed.ledger);
 }
 
-/// A segment of a release of the future: this one must refuse with a sentence, and go on when that
-/// release has been put back (here: the segment taken away).
+/// A segment, and then a column of the lake, of a release of the future: this one must refuse with a sentence,
+/// and go on when that release has been put back (here: what it left taken away).
 pub(crate) fn downgraded(rig: &Rig, row: &mut Row) {
     let (place, ledger) = rig.place();
     let clients = Clients::new(rig.seed(), 1, &ledger);
     let server = start(row, &mut busy(&place));
     row.answered(&clients.posts(server.ingest(), 4));
     server.kill();
+    // Killed early, it has made no lake yet.
+    place.load();
     let segment = place.put_newer_segment();
+    refuses(row, &place, &segment);
+    fs::remove_file(place.directory().join(&segment)).unwrap();
+    let entry = place.add_newer_column("events");
+    refuses(row, &place, "of_tomorrow");
+    fs::remove_file(entry).unwrap();
+    row.judge("after it", &place, &ledger);
+}
+
+fn refuses(row: &mut Row, place: &Place, names: &str) {
     let serve = [
         "serve",
         "--role",
@@ -153,9 +164,7 @@ pub(crate) fn downgraded(rig: &Rig, row: &mut Row) {
         let ended = place.run(arguments);
         row.met += 1;
         row.expect(ended.code == Some(CONFIG), part, "the exit code is not 78");
-        let says = ended.stderr.contains("newer release") && ended.stderr.contains(&segment);
+        let says = ended.stderr.contains("newer release") && ended.stderr.contains(names);
         row.expect(says, part, "it does not say what is newer");
     }
-    fs::remove_file(place.directory().join(&segment)).unwrap();
-    row.judge("after it", &place, &ledger);
 }
