@@ -3,7 +3,8 @@
 //! The books compare the sums over `batches` with the rows of the other tables. When partitions go, both
 //! sides lose rows, and not the same ones: a batch and its events may have different days and different
 //! rules. So what goes is added up, in positions of the table that move in the very commit that takes it
-//! away; they are never forgotten and start at zero.
+//! away; they are never forgotten and start at zero. Beside them stands the first day that was not taken
+//! away, which never goes back: who meets rows of the days before knows that they are not new.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +15,7 @@ use postlake_event::schema::Table;
 
 use crate::error::LakeError;
 use crate::files::StoredFile;
-use crate::log::EXPIRED;
+use crate::log::{EXPIRED, KEPT_FROM};
 use crate::rewrite::{Amounts, Job, Onto};
 use crate::table::LakeTable;
 
@@ -101,13 +102,19 @@ impl LakeTable {
         let goes = self.amounts_before(day).await?;
         let gone = self.expired().await?.amounts();
         let sums = goes.amounts().into_iter().zip(gone).zip(NAMES);
-        let positions: BTreeMap<String, i64> = sums
+        let mut positions: BTreeMap<String, i64> = sums
             .map(|((goes, gone), name)| (format!("{EXPIRED}{name}"), goes + gone))
             .collect();
+        let before = self.kept_from().await?.unwrap_or(0).max(day);
+        positions.insert(KEPT_FROM.to_owned(), i64::from(before));
         let mut rewrite = self.begin_rewrite(Job::Retain)?;
         files.iter().for_each(|file| rewrite.remove(file));
-        self.commit_rewrite(rewrite, &positions, Onto::OtherRows)
-            .await
+        let done = self
+            .commit_rewrite(rewrite, &positions, Onto::OtherRows)
+            .await?;
+        // This table has read it before it moved.
+        self.forget_kept_from();
+        Ok(done)
     }
 
     async fn amounts_before(&self, day: i32) -> Result<Expired, LakeError> {

@@ -66,6 +66,9 @@ pub(crate) fn day_of(text: &str) -> Option<i32> {
 /// What positions begin with that count partitions that went.
 pub(crate) const EXPIRED: &str = "expired:";
 
+/// The position that says before which day, counted from the epoch, everything went.
+pub(crate) const KEPT_FROM: &str = "expired:before";
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Moved {

@@ -3,7 +3,7 @@
 mod columns;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::RecordBatch;
 use datafusion::catalog::TableProvider;
@@ -28,11 +28,17 @@ pub use columns::NewerColumns;
 pub struct LakeTable {
     table: Table,
     delta: DeltaTable,
+    /// The day that [`LakeTable::kept_from`] has read.
+    kept_from: OnceLock<Option<i32>>,
 }
 
 impl LakeTable {
     pub(crate) fn new(table: Table, delta: DeltaTable) -> LakeTable {
-        LakeTable { table, delta }
+        LakeTable {
+            table,
+            delta,
+            kept_from: OnceLock::new(),
+        }
     }
 
     /// Which table it is.
@@ -64,6 +70,7 @@ impl LakeTable {
     /// When the store does not answer.
     pub async fn refresh(&mut self) -> Result<(), LakeError> {
         let doing = format!("refresh the table {}", self.table.name());
+        self.forget_kept_from();
         self.delta
             .update_state()
             .await
@@ -84,6 +91,20 @@ impl LakeTable {
             .transaction_version(self.delta.log_store().as_ref(), application)
             .await
             .map_err(|source| LakeError::delta(doing(), source))
+    }
+
+    /// The first day, counted from the epoch, that retention has not let go; none if it has let nothing
+    /// go. What lies before has gone for good: rows of it that come again are not new.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub async fn kept_from(&self) -> Result<Option<i32>, LakeError> {
+        if let Some(day) = self.kept_from.get() {
+            return Ok(*day);
+        }
+        let day = self.position(log::KEPT_FROM).await?;
+        let day = day.map(|day| i32::try_from(day).unwrap_or(i32::MAX));
+        Ok(*self.kept_from.get_or_init(|| day))
     }
 
     /// Appends rows and moves positions, in one commit: [`LakeTable::begin`], [`Append::write`] and
@@ -157,6 +178,9 @@ impl LakeTable {
     pub(crate) async fn go_past(&mut self, since: &[Entry]) -> Result<(), LakeError> {
         let doing = format!("refresh the table {}", self.table.name());
         let version = self.version() + since.len() as u64;
+        if since.iter().any(|entry| entry.expires) {
+            self.forget_kept_from();
+        }
         self.delta
             .update_incremental(Some(version))
             .await
@@ -184,6 +208,10 @@ impl LakeTable {
                 None => return Ok(entries),
             }
         }
+    }
+
+    pub(crate) fn forget_kept_from(&mut self) {
+        self.kept_from = OnceLock::new();
     }
 
     pub(crate) fn take(&mut self, state: DeltaTableState) {

@@ -11,6 +11,7 @@
 mod doubles;
 mod files;
 mod finding;
+mod floors;
 mod hours;
 mod rows;
 mod segment;

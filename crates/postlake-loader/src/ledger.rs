@@ -21,6 +21,8 @@ pub(crate) struct Account {
     pub(crate) alerts: u64,
     pub(crate) duplicates: u64,
     pub(crate) rejects: u64,
+    /// True if retention has let go of the day of some of the duplicates.
+    pub(crate) expired: bool,
 }
 
 /// Builders of the `batches` table.
@@ -47,7 +49,7 @@ impl Ledger {
         place: &BatchPlace,
         account: &Account,
         loaded_at: DateTime<Utc>,
-        flag: Option<&str>,
+        flags: [Option<&str>; 2],
     ) {
         assert_eq!(
             account.items,
@@ -73,7 +75,10 @@ impl Ledger {
         for (builder, count) in self.counts.iter_mut().zip(counts) {
             builder.append_value(signed(count));
         }
-        self.flags.append_option(flag);
+        let flags: Vec<&str> = flags.into_iter().flatten().collect();
+        let flags = flags.join(",");
+        self.flags
+            .append_option(Some(flags).filter(|flags| !flags.is_empty()));
         self.stream.append_value(place.segment.stream().to_string());
         self.segment.append_value(number_of(&place.segment));
         self.batch_index.append_value(place.batch_index);
@@ -104,7 +109,8 @@ fn signed(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-fn day_of(date: NaiveDate) -> i32 {
+/// A day, counted from the epoch.
+pub(crate) fn day_of(date: NaiveDate) -> i32 {
     let days = (date - DateTime::UNIX_EPOCH.date_naive()).num_days();
     i32::try_from(days).unwrap_or(0)
 }

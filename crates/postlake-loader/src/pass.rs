@@ -307,8 +307,11 @@ impl Loader {
         let loaded_at = self.clock.now();
         for ((envelope, place), account) in chunk.envelopes.iter().zip(places).zip(&accounts) {
             let reused = open.batch_ids.is_reused(envelope);
-            let flag = reused.then_some(BATCH_ID_REUSED);
-            ledger.push(envelope, place, account, loaded_at, flag);
+            let flags = [
+                reused.then_some(BATCH_ID_REUSED),
+                account.expired.then_some(DAY_EXPIRED),
+            ];
+            ledger.push(envelope, place, account, loaded_at, flags);
         }
         files.reach(&chunk.reached);
         let rows = [
@@ -329,6 +332,9 @@ impl Loader {
 /// Flag of a batch that came under an id that stood for other bytes before.
 pub(crate) const BATCH_ID_REUSED: &str = "batch_id_reused";
 
+/// Flag of a batch with items of days that retention has let go: they count as duplicates.
+pub(crate) const DAY_EXPIRED: &str = "day_expired";
+
 /// The account of each batch of a chunk.
 fn accounts(counts: &[Counts], events: &Settled, alerts: &Settled) -> Vec<Account> {
     let at = |counts: &[u64], batch: usize| counts.get(batch).copied().unwrap_or(0);
@@ -338,6 +344,7 @@ fn accounts(counts: &[Counts], events: &Settled, alerts: &Settled) -> Vec<Accoun
         alerts: at(&alerts.kept, batch),
         duplicates: at(&events.duplicates, batch) + at(&alerts.duplicates, batch),
         rejects: counts.rejects,
+        expired: at(&events.expired, batch) + at(&alerts.expired, batch) > 0,
     };
     counts.iter().enumerate().map(account).collect()
 }

@@ -106,6 +106,8 @@ pub struct ReplayReport {
     pub same: u64,
     /// Items whose equals the lake holds.
     pub duplicates: u64,
+    /// Items whose row retention has let go, or will: none is added.
+    pub expired: u64,
     /// Rows of `events` that were added.
     pub events_added: u64,
     /// Rows of `alerts` that were added.

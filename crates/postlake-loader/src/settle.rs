@@ -32,6 +32,8 @@ pub(crate) struct Settled {
     pub(crate) kept: Vec<u64>,
     /// For each batch of the chunk, rows of it that it does not, since their equals are there.
     pub(crate) duplicates: Vec<u64>,
+    /// For each batch of the chunk, those of the duplicates whose day retention has let go.
+    pub(crate) expired: Vec<u64>,
 }
 
 /// Sorts the rows of a chunk for the table of the index. On `Ok` the index holds the keys of all kept rows.
@@ -44,7 +46,9 @@ pub(crate) async fn settle(
 ) -> Result<Settled, LoadError> {
     let table = index.table();
     let mut own = OwnRows::default();
+    let mut kept_from = None;
     if let Some(lake) = tables.get(table) {
+        kept_from = lake.kept_from().await.map_err(LoadError::Lake)?;
         index.prepare(lake, rows, identities).await?;
         own = OwnRows::read(lake, tables, identities, places).await?;
     }
@@ -52,16 +56,21 @@ pub(crate) async fn settle(
         rows: rows.slice(0, 0),
         kept: vec![0; places.len()],
         duplicates: vec![0; places.len()],
+        expired: vec![0; places.len()],
     };
     let mut append = Vec::with_capacity(identities.len());
     for identity in identities {
         let place = places.get(identity.batch);
         let held = place.is_some_and(|place| tables.holds(table, &place.segment));
+        let has_gone = kept_from.is_some_and(|first| identity.day < first);
         let fresh = if held {
             own.contains(place, identity)
         } else {
-            index.insert(identity)?
+            index.insert(identity)? && !has_gone
         };
+        if let Some(count) = settled.expired.get_mut(identity.batch) {
+            *count += u64::from(has_gone && !fresh);
+        }
         let count = if fresh {
             settled.kept.get_mut(identity.batch)
         } else {

@@ -29,17 +29,23 @@ pub struct Hour {
     pub duplicates: u64,
     /// Rows of `quarantine` that stand for an item.
     pub quarantined: u64,
+    /// Batches whose row of `batches` retention has let go.
+    pub expired_batches: u64,
+    /// Items whose row, or whose account, retention has let go.
+    pub expired_items: u64,
 }
 
 impl Hour {
-    /// Batches received that are neither loaded nor waiting.
+    /// Batches received that are neither loaded, nor waiting, nor let go.
     pub fn missing_batches(&self) -> i64 {
-        difference(self.received_batches, self.batches + self.waiting_batches)
+        let accounted = self.batches + self.expired_batches;
+        difference(self.received_batches, accounted + self.waiting_batches)
     }
 
-    /// Items received that are neither in the lake, nor duplicates, nor waiting.
+    /// Items received that are neither in the lake, nor duplicates, nor waiting, nor let go.
     pub fn missing_items(&self) -> i64 {
-        let accounted = self.events + self.alerts + self.duplicates + self.quarantined;
+        let rows = self.events + self.alerts + self.quarantined;
+        let accounted = rows + self.duplicates + self.expired_items;
         difference(self.received_items, accounted + self.waiting_items)
     }
 
@@ -59,6 +65,8 @@ impl Hour {
         self.alerts += other.alerts;
         self.duplicates += other.duplicates;
         self.quarantined += other.quarantined;
+        self.expired_batches += other.expired_batches;
+        self.expired_items += other.expired_items;
     }
 }
 

@@ -242,14 +242,33 @@ impl Held {
             };
         }
         let [events, alerts, quarantined] = self.rows;
-        Hour {
+        let mut hour = Hour {
             batches: self.accounts,
             events,
             alerts,
             quarantined,
             duplicates: u64::try_from(self.account.duplicates).unwrap_or(0),
             ..Hour::default()
+        };
+        if self.accounts == 0 && self.received.account_gone {
+            // Nobody says any more what else became of its items.
+            let rows = self.rows.iter().sum();
+            hour.expired_batches = 1;
+            hour.expired_items = self.received.items.saturating_sub(rows);
+        } else {
+            hour.expired_items = (0..self.rows.len()).map(|place| self.gone(place)).sum();
         }
+        hour
+    }
+
+    /// Rows of it that were in a table and that retention has let go.
+    fn gone(&self, place: usize) -> u64 {
+        let of = |counts: &[u64; 3]| counts.get(place).copied().unwrap_or(0);
+        let said = self.account.rows.get(place).copied().unwrap_or(0);
+        let missing = u64::try_from(said)
+            .unwrap_or(0)
+            .saturating_sub(of(&self.rows));
+        missing.min(of(&self.received.gone))
     }
 
     fn compare(
@@ -266,16 +285,18 @@ impl Held {
         let mut add =
             |kind, reason: String| findings.add(kind, format!("{segment} batch {index}"), reason);
         let has_accounts = !unread.contains(&Table::Batches);
-        if has_accounts && self.accounts == 0 {
+        if self.accounts == 0 && self.received.account_gone {
+            // Retention has let it go.
+        } else if has_accounts && self.accounts == 0 {
             let reason = "it is loaded, and `batches` has no row of it".to_owned();
             add(FindingKind::MissingBatch, reason);
         } else if has_accounts {
             self.compare_account(&mut add);
         }
-        let rows = self.rows.iter().zip(self.account.rows);
-        for ((rows, said), table) in rows.zip(Table::ALL) {
+        let rows = self.rows.iter().zip(self.account.rows).enumerate();
+        for ((place, (rows, said)), table) in rows.zip(Table::ALL) {
             let read = self.accounts > 0 && !unread.contains(&table);
-            if read && i64::try_from(*rows).ok() != Some(said) {
+            if read && i64::try_from(*rows + self.gone(place)).ok() != Some(said) {
                 let name = table.name();
                 let reason = format!("{rows} rows of it are in {name}, `batches` counts {said}");
                 add(FindingKind::OtherRows, reason);

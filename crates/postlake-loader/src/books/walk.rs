@@ -8,11 +8,13 @@ use postlake_event::schema::Table;
 use postlake_raw::{ListError, RawStore, SegmentKey, SegmentNumber, StreamName};
 
 use super::finding::FindingKind;
+use super::floors::Floors;
 use super::hours::Hour;
 use super::rows::{Chunk, Lost};
 use super::segment::{self, Contents};
 use super::{Matched, Progress, Verification, Watch, Window};
 use crate::error::LoadError;
+use crate::ledger::day_of;
 use crate::positions::{Tables, number_of};
 use crate::repair;
 
@@ -43,8 +45,10 @@ pub(super) async fn walk(
     let mut days = raw.dates().await.map_err(LoadError::List)?;
     days.retain(|day| window.touches(*day));
     days.sort_unstable();
+    let floors = Floors::read(tables).await?;
     let mut walk = Walk {
         raw,
+        floors,
         tables,
         window,
         verification,
@@ -66,6 +70,7 @@ pub(super) async fn walk(
 
 struct Walk<'a> {
     raw: &'a RawStore,
+    floors: Floors,
     tables: &'a mut Tables,
     window: Window,
     verification: &'a mut Verification,
@@ -143,11 +148,11 @@ impl Walk<'_> {
     }
 
     async fn segments(&mut self, keys: Vec<SegmentKey>, position: i64) -> Result<(), LoadError> {
-        let raw = self.raw.clone();
+        let (raw, floors) = (self.raw.clone(), self.floors);
         let mut read = stream::iter(keys)
             .map(|key| {
                 let raw = raw.clone();
-                async move { (key, segment::read(raw, key).await) }
+                async move { (key, segment::read(raw, key, floors).await) }
             })
             .buffered(AT_A_TIME);
         while let Some((key, contents)) = read.next().await {
@@ -191,7 +196,9 @@ impl Walk<'_> {
                 } else {
                     self.add(FindingKind::DamagedSegment, name, reason);
                 }
-                self.lost(key.stream(), (number, number), loaded);
+                let day = day_of(key.date());
+                let is_named = loaded && !self.floors.has_gone(Table::Quarantine, day);
+                self.lost(key.stream(), (number, number), is_named);
             }
             Contents::Unread(reason) => {
                 self.add(FindingKind::UnreadSegment, key.to_string(), reason);

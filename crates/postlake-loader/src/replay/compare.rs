@@ -15,14 +15,14 @@ use postlake_event::schema::Table;
 use postlake_lake::LakeTable;
 use postlake_raw::StreamName;
 
-use super::flags::flagged;
 use super::group::{Decoded, Lineage, Rows, item_indexes};
 use super::{Open, Replay, ReplayReport};
 use crate::books::micros;
 use crate::error::LoadError;
 use crate::index::{KeyIndex, row_keys};
-use crate::ledger::{Account, Ledger};
 use crate::upkeep::first_kept;
+
+mod accounts;
 
 /// What is done with a row of the lake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub(super) struct Acts {
     pub(super) acts: HashMap<Lineage, Act>,
     /// Rows of the group that are added.
     pub(super) add: Vec<usize>,
+    /// Rows of the group that would be, had retention not let go of their days.
+    pub(super) left: Vec<usize>,
     /// Partitions of the rows that are acted upon, and the seconds between which their times lie.
     pub(super) days: BTreeSet<i32>,
     pub(super) seconds: Option<(i64, i64)>,
@@ -110,79 +112,50 @@ impl Replay {
             quarantine.acts.add = missing.map(|(row, _)| row).collect();
             step.same += quarantine.seen.len() as u64;
         }
-        let (account_rows, mut accounts) = self.accounts(open, decoded, &standing).await?;
         for (rows, table) in decoded.rows.iter().zip(&mut standing) {
-            self.leave_retired(rows, &mut table.acts);
+            self.leave_retired(open, rows, &mut table.acts).await?;
+            step.expired += table.acts.left.len() as u64;
+        }
+        let (account_rows, mut accounts) = self.accounts(open, decoded, &standing).await?;
+        for (rows, table) in decoded.rows.iter().zip(&standing) {
             self.act(open, rows, &table.acts, report).await?;
         }
-        self.leave_retired(&account_rows, &mut accounts.acts);
+        self.leave_retired(open, &account_rows, &mut accounts.acts)
+            .await?;
         self.act(open, &account_rows, &accounts.acts, report)
             .await?;
         report.same += step.same;
         report.duplicates += step.duplicates;
+        report.expired += step.expired;
         Ok(false)
     }
 
-    /// Rows of days that a rule has let go, or will, are not added again: they would come to every sink once
-    /// more, and go once more. The accounts still count them, as before.
-    fn leave_retired(&self, rows: &Rows, acts: &mut Acts) {
-        let days = self.rules.of(rows.table);
-        let first_kept = days.and_then(|days| first_kept(self.now, days));
-        let column = rows.rows.column_by_name(rows.table.partition_column());
-        let (Some(first), Some(column)) = (first_kept, column) else {
-            return;
-        };
-        let first = (first - DateTime::UNIX_EPOCH.date_naive()).num_days();
-        let days = column.as_primitive::<Date32Type>().values();
-        let is_kept = |row: &usize| days.get(*row).is_none_or(|day| i64::from(*day) >= first);
-        acts.add.retain(is_kept);
-    }
-
-    /// The rows of `batches` as they should be, and what has to be done to have them so.
-    async fn accounts(
+    /// Rows of days that retention has let go, or that a rule will, are not added again: they would come to
+    /// every sink once more, and go once more.
+    async fn leave_retired(
         &self,
         open: &Open,
-        decoded: &Decoded,
-        standing: &[Standing],
-    ) -> Result<(Rows, Standing), LoadError> {
-        let mut rows_of = HashMap::<(StreamName, i64, i64), [u64; 3]>::new();
-        for (place, (rows, table)) in decoded.rows.iter().zip(standing).enumerate() {
-            let added = table.acts.add.iter();
-            let added = added.filter_map(|row| rows.lineages.get(*row));
-            for (stream, segment, batch, _) in table.seen.iter().chain(added) {
-                let counts = rows_of.entry((*stream, *segment, *batch)).or_default();
-                if let Some(count) = counts.get_mut(place) {
-                    *count += 1;
-                }
-            }
-        }
-        let mut ledger = Ledger::default();
-        let batches = decoded.envelopes.iter().zip(&decoded.places);
-        for ((envelope, place), counts) in batches.zip(&decoded.counts) {
-            let key = &place.segment;
-            let key = (
-                key.stream(),
-                crate::positions::number_of(key),
-                place.batch_index,
-            );
-            let [events, alerts, rejects] = rows_of.get(&key).copied().unwrap_or_default();
-            let account = Account {
-                items: counts.items,
-                events,
-                alerts,
-                duplicates: counts.items.saturating_sub(events + alerts + rejects),
-                rejects,
-            };
-            ledger.push(envelope, place, &account, self.now, None);
-        }
-        let rows = Rows::new(Table::Batches, ledger.finish()?, decoded.batches());
-        let lake = open.tables.get(Table::Batches);
-        let mut table = stands(lake, &rows, decoded).await?;
-        let lineages = rows.lineages.iter().enumerate();
-        let missing = lineages.filter(|(_, lineage)| !table.seen.contains(lineage));
-        table.acts.add = missing.map(|(row, _)| row).collect();
-        let rows = flagged(lake, decoded, rows, &table.acts.add).await?;
-        Ok((rows, table))
+        rows: &Rows,
+        acts: &mut Acts,
+    ) -> Result<(), LoadError> {
+        let gone = match open.tables.get(rows.table) {
+            Some(lake) => lake.kept_from().await.map_err(LoadError::Lake)?,
+            None => None,
+        };
+        let rule = self.rules.of(rows.table);
+        let rule = rule.and_then(|days| first_kept(self.now, days));
+        let rule = rule.map(|first| (first - DateTime::UNIX_EPOCH.date_naive()).num_days());
+        let first = gone.map(i64::from).max(rule);
+        let column = rows.rows.column_by_name(rows.table.partition_column());
+        let (Some(first), Some(column)) = (first, column) else {
+            return Ok(());
+        };
+        let days = column.as_primitive::<Date32Type>().values();
+        let is_kept = |row: &usize| days.get(*row).is_none_or(|day| i64::from(*day) >= first);
+        let (add, left) = acts.add.iter().partition(|row| is_kept(row));
+        acts.add = add;
+        acts.left = left;
+        Ok(())
     }
 }
 

@@ -109,8 +109,16 @@ async fn what_a_rule_let_go_is_not_brought_back() {
     };
     let report = replayed_by(rules, &world, &Choice::default(), false).await;
     assert!(report.changes_nothing(), "{report:?}");
-    let without = replayed(&world, &Choice::default(), true).await;
-    assert!(without.events_added > 0);
+    // The table remembers it when the rule is forgotten.
+    let report = replayed(&world, &Choice::default(), false).await;
+    assert!(report.changes_nothing(), "{report:?}");
+    assert_eq!(report.expired, 4);
+    // And the rule tells it of a table that was lost.
+    let lost = relaid(&loaded().await, Table::Events, |_| false).await;
+    let report = replayed_by(rules, &lost, &Choice::default(), true).await;
+    assert!(report.changes_nothing(), "{report:?}");
+    let report = replayed(&lost, &Choice::default(), true).await;
+    assert_eq!((report.events_added, report.expired), (4, 0));
 }
 
 #[tokio::test]

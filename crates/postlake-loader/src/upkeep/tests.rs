@@ -13,8 +13,8 @@ use postlake_raw::{Batch, RawStore, SegmentKey, SegmentNumber, SourceKind, Strea
 use tempfile::TempDir;
 
 use super::*;
-use crate::books::{Window, verify};
-use crate::{Loader, PassLimits, deliver_pending};
+use crate::books::{Hour, Window, verify};
+use crate::{Choice, KeyLimits, Loader, PassLimits, Replay, ReplayReport, deliver_pending};
 
 pub(super) fn noon() -> DateTime<Utc> {
     Utc.with_ymd_and_hms(2026, 3, 1, 12, 0, 0).unwrap()
@@ -59,13 +59,21 @@ impl World {
         self.land(at, 1).await;
     }
 
+    /// The batch with this number, received then, comes once more, to a loader that remembers nothing.
+    pub(super) async fn resend(&mut self, number: u64, then: DateTime<Utc>, events: u64) {
+        let body = body(number, then, events);
+        self.land_body(self.clock.now(), body).await;
+        let as_clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        let limits = PassLimits::default();
+        self.loader = Loader::new(self.raw.clone(), self.lake.clone(), as_clock, limits);
+        self.loader.pass().await.unwrap();
+    }
+
     async fn land(&mut self, now: DateTime<Utc>, events: u64) {
-        let items = (0..events).map(|event| {
-            let (id, at) = (self.next * 1000 + event, now.timestamp());
-            format!(r#"{{"msys":{{"message_event":{{"type":"delivery","event_id":"{id}","timestamp":"{at}"}}}}}}"#)
-        });
-        let items: Vec<String> = items.chain(["7".to_owned()]).collect();
-        let body = Bytes::from(format!("[{}]", items.join(",")));
+        self.land_body(now, body(self.next, now, events)).await;
+    }
+
+    async fn land_body(&mut self, now: DateTime<Utc>, body: Bytes) {
         let batch = Batch::new(SourceKind::Event, now, None, Vec::new(), body);
         let stream = StreamName::from_parts(now, self.next);
         let key = SegmentKey::new(stream, SegmentNumber::new(1).unwrap());
@@ -85,12 +93,36 @@ impl World {
         table.stored_files().unwrap().len()
     }
 
-    pub(super) async fn books_hold(&self) {
+    pub(super) async fn books_hold(&self) -> Hour {
         let mut quiet = |_: &crate::books::Progress| {};
         let found = verify(&self.raw, &self.lake, Window::default(), &mut quiet).await;
         let found = found.unwrap();
         assert_eq!(found.findings.faults(), 0, "{:?}", found.findings.kept());
+        found.hours.total()
     }
+
+    /// Everything once more; nobody knows of any rule.
+    pub(super) async fn replayed(&self) -> ReplayReport {
+        let replay = Replay {
+            raw: self.raw.clone(),
+            lake: self.lake.clone(),
+            now: self.clock.now(),
+            keys: KeyLimits::default(),
+            rules: Rules::default(),
+            dry_run: false,
+        };
+        replay.run(&Choice::default(), &mut |_| ()).await.unwrap()
+    }
+}
+
+/// Events of then, and an item that is broken.
+fn body(number: u64, then: DateTime<Utc>, events: u64) -> Bytes {
+    let items = (0..events).map(|event| {
+        let (id, at) = (number * 1000 + event, then.timestamp());
+        format!(r#"{{"msys":{{"message_event":{{"type":"delivery","event_id":"{id}","timestamp":"{at}"}}}}}}"#)
+    });
+    let items: Vec<String> = items.chain(["7".to_owned()]).collect();
+    Bytes::from(format!("[{}]", items.join(",")))
 }
 
 /// Counts the rows that it is given, until it is told to refuse.

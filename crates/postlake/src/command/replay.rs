@@ -170,8 +170,13 @@ fn tell(report: &ReplayReport, dry_run: bool) -> Result<(), Failure> {
     }
     let done = if dry_run { "would be" } else { "were" };
     print(&format!(
-        "{} items of {} batches in {} segments: {} as they are, {} duplicates",
-        report.items, report.batches, report.segments, report.same, report.duplicates
+        "{} items of {} batches in {} segments: {} as they are, {} duplicates, {} of days that were let go",
+        report.items,
+        report.batches,
+        report.segments,
+        report.same,
+        report.duplicates,
+        report.expired
     ))?;
     if report.changes_nothing() {
         return print("nothing to do: the lake holds what this release makes of them");
@@ -200,6 +205,7 @@ fn object(report: &ReplayReport, dry_run: bool) -> serde_json::Value {
         "items": report.items,
         "same": report.same,
         "duplicates": report.duplicates,
+        "expired": report.expired,
         "events_added": report.events_added,
         "alerts_added": report.alerts_added,
         "replaced": report.replaced,

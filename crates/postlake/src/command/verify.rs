@@ -82,22 +82,24 @@ fn tell(found: &Verification, ledger: bool) -> Result<(), Failure> {
     }
     let total = found.hours.total();
     print(&format!(
-        "{} segments and {} data files read; batches: {} received = {} loaded + {} waiting + {} missing",
+        "{} segments and {} data files read; batches: {} received = {} loaded + {} waiting + {} expired + {} missing",
         found.segments,
         found.data_files,
         total.received_batches,
         total.batches,
         total.waiting_batches,
+        total.expired_batches,
         total.missing_batches()
     ))?;
     print(&format!(
-        "items: {} received = {} events + {} alerts + {} duplicates + {} quarantined + {} waiting + {} missing",
+        "items: {} received = {} events + {} alerts + {} duplicates + {} quarantined + {} waiting + {} expired + {} missing",
         total.received_items,
         total.events,
         total.alerts,
         total.duplicates,
         total.quarantined,
         total.waiting_items,
+        total.expired_items,
         total.missing_items()
     ))
 }
@@ -149,6 +151,7 @@ fn ledger(found: &Verification) -> Result<RecordBatch, arrow::error::ArrowError>
         ("duplicates", count(|hour| hour.duplicates)),
         ("quarantined", count(|hour| hour.quarantined)),
         ("waiting_items", count(|hour| hour.waiting_items)),
+        ("expired_items", count(|hour| hour.expired_items)),
         ("missing_batches", missing(Hour::missing_batches)),
         ("missing_items", missing(Hour::missing_items)),
     ])
@@ -180,6 +183,8 @@ fn books(hour: &Hour) -> Value {
         "received_items": hour.received_items,
         "waiting_batches": hour.waiting_batches,
         "waiting_items": hour.waiting_items,
+        "expired_batches": hour.expired_batches,
+        "expired_items": hour.expired_items,
         "batches": hour.batches,
         "events": hour.events,
         "alerts": hour.alerts,

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use arrow::array::AsArray as _;
+use arrow::datatypes::Int64Type;
 use chrono::TimeDelta;
+use futures::TryStreamExt as _;
 use postlake_raw::clock::Clock as _;
 use proptest::prelude::*;
 
@@ -100,6 +103,11 @@ async fn kept(days: Vec<i64>, hour: i64, rules: Rules) {
         );
     }
     assert_eq!(world.raw.dates().await.unwrap(), stays(rules.raw));
+    // What went is missing nowhere, and nobody brings it back.
+    world.books_hold().await;
+    let again = world.replayed().await;
+    assert!(again.changes_nothing(), "{again:?}");
+    world.books_hold().await;
 }
 
 proptest! {
@@ -200,4 +208,80 @@ async fn the_books_hold_when_raw_days_went() {
     // What comes afterwards is loaded as ever.
     world.receive(3).await;
     world.books_hold().await;
+}
+
+/// What `batches` says of duplicates, with its flags, in the order of receipt.
+async fn duplicates(world: &World) -> Vec<(i64, Option<String>)> {
+    let sql = "SELECT duplicates, arrow_cast(flags, 'Utf8') FROM batches ORDER BY received_at";
+    let open = world.lake.table(Table::Batches).await.unwrap().unwrap();
+    let rows: Vec<_> = open.select(sql).await.unwrap().try_collect().await.unwrap();
+    let rows = rows.iter().flat_map(|rows| {
+        let counts = rows.column(0).as_primitive::<Int64Type>();
+        let flags = rows.column(1).as_string::<i32>().iter();
+        let flags = flags.map(|flags| flags.map(str::to_owned));
+        counts
+            .values()
+            .iter()
+            .copied()
+            .zip(flags)
+            .collect::<Vec<_>>()
+    });
+    rows.collect()
+}
+
+#[tokio::test]
+async fn what_comes_again_of_a_day_that_went_is_no_new_row() {
+    let mut world = World::new();
+    for day in 0..6 {
+        world.clock.set(noon() + TimeDelta::days(day));
+        world.receive(2).await;
+    }
+    let rules = Rules {
+        events: Some(2),
+        ..Rules::default()
+    };
+    let now = world.clock.now();
+    let done = retain(&world.raw, &world.lake, &retention(now, rules)).await;
+    assert_eq!(done.unwrap().tables[0].rows, 6);
+    // Of a day that went, and of one that did not.
+    world.clock.set(now + TimeDelta::hours(1));
+    world.resend(0, noon(), 2).await;
+    world.clock.set(now + TimeDelta::hours(2));
+    world.resend(5, now, 2).await;
+    assert_eq!(world.rows(Table::Events).await, 6);
+    let accounts = duplicates(&world).await;
+    let flag = Some("day_expired".to_owned());
+    assert_eq!(accounts[6..], [(2, flag), (2, None)]);
+    assert_eq!(world.books_hold().await.expired_items, 6);
+    // A replay of all of it, or of the resend alone, takes nobody for the first.
+    let all = world.replayed().await;
+    assert!(all.changes_nothing(), "{all:?}");
+    assert_eq!(all.expired, 6);
+    assert_eq!(duplicates(&world).await, accounts);
+    let gone = world.lake.table(Table::Events).await.unwrap().unwrap();
+    assert_eq!(gone.expired().await.unwrap().rows, 6);
+}
+
+#[tokio::test]
+async fn the_day_that_is_kept_from_never_goes_back() {
+    let mut world = World::new();
+    for day in 0..4 {
+        world.clock.set(noon() + TimeDelta::days(day));
+        world.receive(1).await;
+    }
+    let now = world.clock.now();
+    for days in [1, 3, 0] {
+        let rules = Rules {
+            events: Some(days),
+            ..Rules::default()
+        };
+        let before = world.lake.table(Table::Events).await.unwrap().unwrap();
+        let before = before.kept_from().await.unwrap();
+        retain(&world.raw, &world.lake, &retention(now, rules))
+            .await
+            .unwrap();
+        let after = world.lake.table(Table::Events).await.unwrap().unwrap();
+        let after = after.kept_from().await.unwrap();
+        assert!(after.is_some() && after >= before, "{after:?} {before:?}");
+    }
 }
