@@ -7,6 +7,7 @@ mod binaries;
 mod compact;
 mod convert;
 mod figures;
+mod fresh;
 mod functions;
 mod goals;
 mod limits;
@@ -55,6 +56,12 @@ const FULL_RECEIVE: Effort = Effort {
     events: 1_000_000,
     only: None,
 };
+/// `fresh` has hundreds of batches in a round, and rounds differ little.
+const FULL_FRESH: Effort = Effort {
+    rounds: 3,
+    seconds: 30.0,
+    ..FULL
+};
 /// `load` with ten million events takes about half an hour a round.
 const FULL_LOAD: Effort = Effort { rounds: 1, ..FULL };
 const QUICK: Effort = Effort {
@@ -66,17 +73,18 @@ const QUICK: Effort = Effort {
     only: None,
 };
 
-/// `bench receive|limits|load|compact|convert|functions|profile [--quick] [--rounds N] [--seconds S] [--gigabytes G]
+/// `bench receive|limits|load|fresh|compact|convert|functions|profile [--quick] [--rounds N] [--seconds S] [--gigabytes G]
 /// [--events N] [--only LOAD] [--no-build]`.
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     let Some((name, rest)) = arguments.split_first() else {
         bail!(
-            "bench receive, bench limits, bench load, bench compact, bench convert, bench functions or bench profile"
+            "bench receive, bench limits, bench load, bench fresh, bench compact, bench convert, bench functions or bench profile"
         );
     };
     let full = match name.as_str() {
         "receive" | "limits" => FULL_RECEIVE,
         "load" | "compact" => FULL_LOAD,
+        "fresh" => FULL_FRESH,
         _ => FULL,
     };
     let effort = effort(full, rest)?;
@@ -84,12 +92,13 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
         "receive" => receive::run(root, effort),
         "limits" => limits::run(root, effort),
         "load" => load::run(root, effort),
+        "fresh" => fresh::run(root, effort),
         "compact" => compact::run(root, effort),
         "convert" => convert::run(root, effort),
         "functions" => functions::run(root, effort),
         "profile" => profile::run(root, effort),
         _ => bail!(
-            "there is no benchmark {name}; there are receive, limits, load, compact, convert, functions and profile"
+            "there is no benchmark {name}; there are receive, limits, load, fresh, compact, convert, functions and profile"
         ),
     }
 }

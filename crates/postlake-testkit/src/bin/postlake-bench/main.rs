@@ -17,6 +17,7 @@ mod bodies;
 mod corpus;
 mod crowd;
 mod disk;
+mod fresh;
 mod latencies;
 mod load;
 mod segments;
@@ -40,7 +41,8 @@ postlake-bench PART --name value ...
   backlog   fills a raw store with live traffic that nobody has loaded
   stored  compares what was answered 200 with what lies in a raw store
   files   the same for a folder with a file for each body, as the peers store them
-  corpus  files of events to convert";
+  corpus  files of events to convert
+  fresh   how soon a batch can be asked for after its 200";
 
 fn main() -> ExitCode {
     match run() {
@@ -70,6 +72,7 @@ fn run() -> Result<serde_json::Value> {
         "stored" => stored::run(&arguments),
         "files" => stored::files(&arguments),
         "corpus" => corpus::run(&arguments),
+        "fresh" => fresh::run(&arguments),
         _ => bail!("{PARTS}"),
     }
 }
