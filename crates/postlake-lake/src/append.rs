@@ -1,6 +1,11 @@
 //! Rows on their way into a table: data files that no log entry names yet.
 
-use std::collections::BTreeSet;
+mod aside;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use arrow::array::{AsArray as _, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
@@ -8,28 +13,30 @@ use arrow::datatypes::Date32Type;
 use arrow::error::ArrowError;
 use deltalake_core::kernel::Action;
 use deltalake_core::writer::{DeltaWriter as _, RecordBatchWriter};
-use deltalake_core::{DeltaResult, DeltaTable};
+use deltalake_core::{DeltaResult, DeltaTable, DeltaTableError};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use postlake_event::schema::Table;
 
 use crate::error::LakeError;
+use aside::Aside;
 
-/// Files that are open at a time: each holds buffers for every column.
-const OPEN_DAYS: usize = 16;
+/// Days whose files are open while rows come: each holds buffers for every column, some 17 MiB. Rows of other days
+/// wait aside until these are closed; most of the time there are none.
+const OPEN_DAYS: usize = 2;
 
-/// Rows of more days than that are held until there are so many, or each few of them would become a
-/// file.
+/// Rows that wait in memory, where there is no disk for them. When there are so many they become files, or each few
+/// of them would.
 const HELD_ROWS: usize = 50_000;
 
-/// Writes rows into data files, one for each day as long as the days are few. Nothing is visible
-/// before [`crate::LakeTable::commit`]; dropped, it leaves at most files that no log names.
+/// Writes rows into data files, one for each day. Nothing is visible before [`crate::LakeTable::commit`]; dropped, it
+/// leaves at most files that no log names.
 pub struct Append {
     table: Table,
     writer: RecordBatchWriter,
     /// Days with an open file.
     open: BTreeSet<i32>,
-    held: Vec<RecordBatch>,
+    aside: Aside,
     actions: Vec<Action>,
     rows: u64,
 }
@@ -46,13 +53,14 @@ impl std::fmt::Debug for Append {
 }
 
 impl Append {
-    pub(crate) fn new(table: Table, delta: &DeltaTable) -> DeltaResult<Append> {
+    /// Rows of more days than can be written at a time wait in `folder`, without a name.
+    pub(crate) fn new(table: Table, delta: &DeltaTable, folder: PathBuf) -> DeltaResult<Append> {
         let writer = RecordBatchWriter::for_table(delta)?;
         Ok(Append {
             table,
             writer: writer.with_writer_properties(writer_properties(None)),
             open: BTreeSet::new(),
-            held: Vec::new(),
+            aside: Aside::new(folder),
             actions: Vec::new(),
             rows: 0,
         })
@@ -81,8 +89,8 @@ impl Append {
 
     /// Closes the files; the actions that a log entry names them with.
     pub(crate) async fn finish(mut self) -> DeltaResult<Vec<Action>> {
-        self.write_held().await?;
         self.close_files().await?;
+        self.write_aside().await?;
         Ok(self.actions)
     }
 
@@ -91,82 +99,123 @@ impl Append {
             return Ok(());
         }
         self.rows += rows.num_rows() as u64;
-        let days = days_of(&rows, self.table.partition_column());
-        if self.held.is_empty() && self.open.union(&days).count() <= OPEN_DAYS {
-            self.open.extend(days);
+        let column = self.table.partition_column();
+        let days = days_of(&rows, column);
+        self.open_days(&days);
+        let later: Vec<i32> = days
+            .into_keys()
+            .filter(|day| !self.open.contains(day))
+            .collect();
+        if later.is_empty() {
             return self.writer.write(rows).await;
         }
-        self.held.push(rows);
-        let held: usize = self.held.iter().map(RecordBatch::num_rows).sum();
-        if held >= HELD_ROWS {
-            self.write_held().await?;
+        let now = rows_of_days(&rows, column, |day| self.open.contains(&day))?;
+        if now.num_rows() > 0 {
+            self.writer.write(now).await?;
+        }
+        self.off_thread(move |aside| {
+            for day in later {
+                aside.put(day, rows_of_days(&rows, column, |of| of == day)?)?;
+            }
+            Ok(())
+        })
+        .await?;
+        if self.aside.rows_in_memory() >= HELD_ROWS {
+            self.close_files().await?;
+            self.write_aside().await?;
         }
         Ok(())
     }
 
-    /// A few days after the other.
-    async fn write_held(&mut self) -> DeltaResult<()> {
-        let held = std::mem::take(&mut self.held);
-        let column = self.table.partition_column();
-        let days: BTreeSet<i32> = held.iter().flat_map(|rows| days_of(rows, column)).collect();
-        let days: Vec<i32> = days.into_iter().collect();
-        for some_days in days.chunks(OPEN_DAYS) {
-            self.close_files().await?;
-            for rows in &held {
-                let part = rows_of_days(rows, column, some_days)?;
-                if part.num_rows() > 0 {
-                    self.writer.write(part).await?;
-                }
+    /// As long as files may be opened, those of the days with the most rows are.
+    fn open_days(&mut self, days: &BTreeMap<i32, usize>) {
+        let mut fresh: Vec<_> = days
+            .iter()
+            .filter(|(day, _)| !self.open.contains(day))
+            .collect();
+        fresh.sort_by_key(|(_, rows)| Reverse(**rows));
+        let free = OPEN_DAYS.saturating_sub(self.open.len());
+        self.open
+            .extend(fresh.into_iter().take(free).map(|(day, _)| *day));
+    }
+
+    /// One day after the other, while no other file is open.
+    async fn write_aside(&mut self) -> DeltaResult<()> {
+        let schema = self.table.schema();
+        while let Some(mut day) = self.aside.take_day() {
+            loop {
+                let schema = Arc::clone(&schema);
+                let next = move |aside: &mut Aside| Ok((aside.next(&mut day, &schema)?, day));
+                let (rows, rest) = self.off_thread(next).await?;
+                day = rest;
+                let Some(rows) = rows else {
+                    break;
+                };
+                self.writer.write(rows).await?;
             }
-            self.open.extend(some_days);
+            self.flush().await?;
         }
         Ok(())
+    }
+
+    /// Works with what lies aside where a disk that is slow holds nobody up.
+    async fn off_thread<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&mut Aside) -> Result<T, ArrowError> + Send + 'static,
+    ) -> DeltaResult<T> {
+        let mut aside = std::mem::replace(&mut self.aside, Aside::new(PathBuf::new()));
+        let done = tokio::task::spawn_blocking(move || {
+            let found = work(&mut aside);
+            (aside, found)
+        });
+        let (aside, found) = done
+            .await
+            .map_err(|error| DeltaTableError::generic(format!("rows put aside: {error}")))?;
+        self.aside = aside;
+        Ok(found?)
     }
 
     async fn close_files(&mut self) -> DeltaResult<()> {
-        if self.open.is_empty() {
-            return Ok(());
+        if !self.open.is_empty() {
+            self.flush().await?;
+            self.open.clear();
         }
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> DeltaResult<()> {
         let files = self.writer.flush().await?;
         self.actions.extend(files.into_iter().map(Action::Add));
-        self.open.clear();
         Ok(())
     }
 }
 
-/// The different values of a date column.
-fn days_of(rows: &RecordBatch, column: &str) -> BTreeSet<i32> {
-    let mut days = BTreeSet::new();
-    let mut last = None;
+/// The different values of a date column, and how many rows have each.
+fn days_of(rows: &RecordBatch, column: &str) -> BTreeMap<i32, usize> {
+    let mut days = BTreeMap::new();
     let dates = rows.column_by_name(column).into_iter();
     for day in dates.flat_map(|dates| dates.as_primitive::<Date32Type>().values().iter()) {
-        if last != Some(*day) {
-            days.insert(*day);
-            last = Some(*day);
-        }
+        *days.entry(*day).or_default() += 1;
     }
     days
 }
 
-/// The rows of these days; `days` is sorted.
+/// The rows whose day is wanted.
 fn rows_of_days(
     batch: &RecordBatch,
     column: &str,
-    days: &[i32],
+    is_wanted: impl Fn(i32) -> bool,
 ) -> Result<RecordBatch, ArrowError> {
     let Some(dates) = batch.column_by_name(column) else {
         return Ok(batch.slice(0, 0));
     };
     let dates = dates.as_primitive::<Date32Type>().values();
-    let wanted: BooleanArray = dates
-        .iter()
-        .map(|day| Some(days.binary_search(day).is_ok()))
-        .collect();
+    let wanted: BooleanArray = dates.iter().map(|day| Some(is_wanted(*day))).collect();
     filter_record_batch(batch, &wanted)
 }
 
 /// What a column of an open file holds in memory before it is compressed: a page, and a dictionary.
-/// There are some fifty columns with values, and a file for each day. A dictionary that would be larger
+/// There are some fifty columns with values. A dictionary that would be larger
 /// is of values that hardly repeat.
 const PAGE_BYTES: usize = 64 << 10;
 const DICTIONARY_BYTES: usize = 64 << 10;

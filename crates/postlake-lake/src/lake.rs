@@ -1,6 +1,7 @@
 //! The four tables as one thing.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use deltalake_core::kernel::StructType;
@@ -150,7 +151,7 @@ impl Lake {
             .load()
             .await
             .map_err(|source| LakeError::delta(doing(), source))?;
-        Ok(Some(LakeTable::new(table, delta)))
+        Ok(Some(LakeTable::new(table, delta, self.scratch())))
     }
 
     /// A table at an older version, or `None` if it was not created yet.
@@ -175,7 +176,13 @@ impl Lake {
             .load_version(version)
             .await
             .map_err(|source| LakeError::delta(doing(), source))?;
-        Ok(Some(LakeTable::new(table, delta)))
+        Ok(Some(LakeTable::new(table, delta, self.scratch())))
+    }
+
+    /// Where files without names may lie: with the data, or where there is room for them.
+    fn scratch(&self) -> PathBuf {
+        let directory = self.url.directory();
+        directory.map_or_else(std::env::temp_dir, PathBuf::from)
     }
 
     fn unloaded(&self, table: Table) -> Result<DeltaTable, LakeError> {

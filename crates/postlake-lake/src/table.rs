@@ -3,6 +3,7 @@
 mod columns;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use arrow::array::RecordBatch;
@@ -28,15 +29,18 @@ pub use columns::NewerColumns;
 pub struct LakeTable {
     table: Table,
     delta: DeltaTable,
+    /// Where rows lie that wait to be written, without a name.
+    scratch: PathBuf,
     /// The day that [`LakeTable::kept_from`] has read.
     kept_from: OnceLock<Option<i32>>,
 }
 
 impl LakeTable {
-    pub(crate) fn new(table: Table, delta: DeltaTable) -> LakeTable {
+    pub(crate) fn new(table: Table, delta: DeltaTable, scratch: PathBuf) -> LakeTable {
         LakeTable {
             table,
             delta,
+            scratch,
             kept_from: OnceLock::new(),
         }
     }
@@ -132,7 +136,9 @@ impl LakeTable {
     pub fn begin(&self) -> Result<Append, LakeError> {
         self.has_our_columns()?;
         let doing = || format!("append to the table {}", self.table.name());
-        Append::new(self.table, &self.delta).map_err(|source| LakeError::delta(doing(), source))
+        let scratch = self.scratch.clone();
+        Append::new(self.table, &self.delta, scratch)
+            .map_err(|source| LakeError::delta(doing(), source))
     }
 
     /// Commits what was written and moves positions.

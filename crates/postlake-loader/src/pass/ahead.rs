@@ -17,9 +17,10 @@ use crate::positions::number_of;
 use crate::settle::BatchPlace;
 
 /// A chunk is decoded when it has so many rows, or so many bytes of bodies have gone into it; what
-/// the last segment has beyond that is part of it, too.
-const CHUNK_ROWS: usize = 10_000;
-const CHUNK_BODY_BYTES: usize = 8 << 20;
+/// the last segment has beyond that is part of it, too. Several times as much is in memory: the next chunk is in
+/// the making meanwhile, and rows are copied on their way into the files.
+const CHUNK_ROWS: usize = 5_000;
+const CHUNK_BODY_BYTES: usize = 2 << 20;
 
 /// Some segments, decoded.
 #[derive(Debug)]
