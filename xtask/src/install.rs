@@ -1,6 +1,7 @@
 //! Installs what the tests need and the machine lacks. A second run finds everything and is silent.
 
 mod cache;
+mod cargo_fuzz;
 mod debian;
 mod dynoxide;
 mod nextest;
@@ -30,6 +31,8 @@ pub(crate) struct Tools {
     pub(crate) pebble: PathBuf,
     /// Finds fault with templates of CloudFormation.
     pub(crate) cfn_lint: PathBuf,
+    /// Finds fault with OpenAPI documents.
+    pub(crate) openapi_validator: PathBuf,
     /// An emulator of DynamoDB.
     pub(crate) dynoxide: PathBuf,
 }
@@ -47,11 +50,17 @@ pub(crate) fn all() -> Result<Tools> {
             .context("PostgreSQL's programs lie under /usr/lib/postgresql")?,
         pebble: program::find("pebble").context("pebble is on the search path")?,
         cfn_lint: python::install_cfn_lint()?,
+        openapi_validator: python::install_openapi_validator()?,
         // Last, since these are built for minutes and what is above fails at once if it fails.
         dynoxide: dynoxide::install()?,
     };
     nextest::install()?;
     Ok(tools)
+}
+
+/// On `Ok` `cargo fuzz` runs.
+pub(crate) fn cargo_fuzz() -> Result<()> {
+    cargo_fuzz::install()
 }
 
 /// The interpreter with the engines alone, for what needs nothing else.

@@ -13,6 +13,7 @@ mod bench;
 mod fast_checks;
 mod faults;
 mod full_test;
+mod fuzz;
 mod install;
 mod package;
 mod peers;
@@ -59,6 +60,11 @@ const COMMANDS: &[Command] = &[
         faults::run,
     ),
     (
+        "fuzz",
+        "any bytes to what reads bytes, made by libFuzzer",
+        fuzz::run,
+    ),
+    (
         "package",
         "the packages for AWS Lambda: the function that receives, and the whole program",
         package::run,
@@ -82,6 +88,10 @@ faults [--kills N] [--cuts N] [--io-kills N|all] [--s3-batches N] [--previous PA
     --only      one fault: F1, F2, F3, F4, F5, F6, F15, F16, F17, F24 or (by name only) B19
     --results   write the scoreboard of what postlake-faults printed into this file; may come again
     Writes bench/runs/<date>-<commit>-faults.md and .json
+fuzz [--seconds N] [TARGET ...]
+    --seconds   how long for each target (60)
+    Needs cargo-fuzz, and builds it when it is not there. What is found lies in fuzz/artifacts
+    Example: cargo xtask fuzz --seconds 600 decode
 package [--receive] [--out FOLDER]
     --receive   only the package that receives
     Writes postlake-receive.zip and postlake.zip into target/package

@@ -72,6 +72,10 @@ pub(crate) fn start(tools: &Tools) -> Result<Peers> {
         ("POSTLAKE_TEST_AWS_PYTHON", path(&tools.python_of_aws)),
         ("POSTLAKE_TEST_DYNOXIDE", dynoxide),
         ("POSTLAKE_TEST_CFN_LINT", path(&tools.cfn_lint)),
+        (
+            "POSTLAKE_TEST_OPENAPI_VALIDATOR",
+            path(&tools.openapi_validator),
+        ),
         ("POSTLAKE_TEST_POSTGRES", postgres),
         ("POSTLAKE_TEST_PYTHON", path(&tools.python)),
         ("POSTLAKE_TEST_CHROMIUM", path(&tools.chromium)),

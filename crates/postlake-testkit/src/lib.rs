@@ -9,6 +9,7 @@
 //! * [`strace`], [`power_cut`]: faults in the calls of a real program, and the disks that power cuts
 //!   leave behind it.
 //! * [`faulty_s3`]: an S3 server that fails on command.
+//! * [`fuzzing`]: functions that any bytes may be given to.
 //! * [`lambda`]: the runtime of AWS Lambda beside a function's process.
 //! * [`peers`]: other programs that read our results; a test without its peer says so and passes over.
 
@@ -37,6 +38,7 @@ mod ledger;
 
 pub mod csv;
 pub mod faulty_s3;
+pub mod fuzzing;
 pub mod lambda;
 pub mod oracle;
 pub mod peers;

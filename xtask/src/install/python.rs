@@ -10,6 +10,7 @@ use crate::program::quiet;
 
 const REQUIREMENTS: &str = include_str!("requirements.txt");
 const AWS_REQUIREMENTS: &str = include_str!("requirements_aws.txt");
+const OPENAPI_REQUIREMENTS: &str = include_str!("requirements_openapi.txt");
 const LINT_REQUIREMENTS: &str = include_str!("requirements_lint.txt");
 
 /// On `Ok` an interpreter that has every package of `requirements.txt`.
@@ -27,6 +28,12 @@ pub(super) fn install_aws() -> Result<PathBuf> {
 pub(super) fn install_cfn_lint() -> Result<PathBuf> {
     let python = install_into("lint", LINT_REQUIREMENTS)?;
     Ok(python.with_file_name("cfn-lint"))
+}
+
+/// On `Ok` the program that finds fault with OpenAPI documents.
+pub(super) fn install_openapi_validator() -> Result<PathBuf> {
+    let python = install_into("openapi", OPENAPI_REQUIREMENTS)?;
+    Ok(python.with_file_name("openapi-spec-validator"))
 }
 
 /// On `Ok` an interpreter in the folder `name` that has every package of `requirements`, a line each.

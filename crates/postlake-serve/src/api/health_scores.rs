@@ -4,6 +4,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 
+use super::endpoint::{Kind, Parameter};
 use super::parameters::Parameters;
 use super::problem::Problem;
 use super::representation::{
@@ -16,8 +17,50 @@ use crate::subject::Subaccount;
 /// Named in every JSON answer with scores, since the sender's own API uses 0 to 1.
 const SCALE: &str = "0-100";
 
-/// Rows of an answer when the caller names no limit, and the most it may name.
 const MOST_ROWS: usize = 100_000;
+
+/// Of `GET /health-scores`.
+pub(super) const OF_LATEST: &[Parameter] = &[Parameter::query(
+    "limit",
+    Kind::Limit {
+        default: MOST_ROWS,
+        most: MOST_ROWS,
+    },
+    "Subjects at most, the worst first.",
+)];
+
+/// Of `GET /health-scores/{subaccount_id}`.
+pub(super) const OF_HISTORY: &[Parameter] = &[
+    Parameter::path(
+        "subaccount_id",
+        "`account` for the whole account, or the number of a subaccount; 0 is the primary account. A suffix `.json`, \
+         `.csv`, `.ndjson` or `.parquet` says the format.",
+    ),
+    Parameter::query(
+        "from",
+        Kind::Instant,
+        "Only scores triggered from this moment on.",
+    ),
+    Parameter::query(
+        "to",
+        Kind::Instant,
+        "Only scores triggered before this moment.",
+    ),
+    Parameter::query(
+        "limit",
+        Kind::Limit {
+            default: 1_000,
+            most: MOST_ROWS,
+        },
+        "Scores at most, the newest first.",
+    ),
+    Parameter::query(
+        "facet_name",
+        Kind::Text,
+        "A facet, such as `ip_pool`; without it the scores of the subject as a whole.",
+    ),
+    Parameter::query("facet_value", Kind::Text, "The value of the facet."),
+];
 
 /// Latest scores, worst first. The caller may cut the list with `limit`.
 pub(super) async fn latest(
@@ -25,7 +68,7 @@ pub(super) async fn latest(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let limit = Parameters::read(&uri, &["limit"])?.limit(MOST_ROWS, MOST_ROWS)?;
+    let limit = Parameters::read(&uri, OF_LATEST)?.limit()?;
     let format = requested(uri.path(), &headers);
     let tables = state.engine().tables().await?;
     let tag = etag(&[
@@ -73,7 +116,7 @@ pub(super) async fn history(
 }
 
 fn wanted(segment: &str, uri: &Uri) -> Result<History, Problem> {
-    let parameters = Parameters::read(uri, &["from", "to", "limit", "facet_name", "facet_value"])?;
+    let parameters = Parameters::read(uri, OF_HISTORY)?;
     let subaccount: Subaccount = split_suffix(segment).0.parse().map_err(|_| {
         Problem::invalid_parameter(
             "subaccount_id",
@@ -109,6 +152,6 @@ fn wanted(segment: &str, uri: &Uri) -> Result<History, Problem> {
         facet,
         from,
         to,
-        limit: parameters.limit(1_000, MOST_ROWS)?,
+        limit: parameters.limit()?,
     })
 }

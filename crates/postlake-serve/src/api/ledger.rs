@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 
+use super::endpoint::{Kind, Parameter};
 use super::parameters::Parameters;
 use super::problem::Problem;
 use super::representation::{Listing, etag, is_held, not_modified, requested, tagged};
@@ -11,9 +12,28 @@ use crate::ledger::{Asked, LedgerHour, ledger};
 use crate::sql::rows;
 use crate::state::ServeState;
 
-/// A week, and a year and more.
-const DEFAULT_HOURS: usize = 168;
-const MOST_HOURS: usize = 10_000;
+/// Of `GET /ledger`.
+pub(super) const OF_LEDGER: &[Parameter] = &[
+    Parameter::query(
+        "since",
+        Kind::Instant,
+        "Hours of batches received from this moment on; without it a week.",
+    ),
+    Parameter::query(
+        "until",
+        Kind::Instant,
+        "Hours of batches received before this moment.",
+    ),
+    Parameter::query(
+        "limit",
+        // A week, and a year and more.
+        Kind::Limit {
+            default: 168,
+            most: 10_000,
+        },
+        "Hours at most, the newest first.",
+    ),
+];
 
 /// The hours, newest first.
 pub(super) async fn hours(
@@ -21,8 +41,8 @@ pub(super) async fn hours(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let parameters = Parameters::read(&uri, &["since", "until", "limit"])?;
-    let limit = parameters.limit(DEFAULT_HOURS, MOST_HOURS)?;
+    let parameters = Parameters::read(&uri, OF_LEDGER)?;
+    let limit = parameters.limit()?;
     let asked = Asked {
         since: parameters.instant("since")?,
         until: parameters.instant("until")?,

@@ -7,10 +7,10 @@ use arrow::array::RecordBatch;
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
-use chrono::{DateTime, Utc};
 use datafusion::common::ScalarValue;
-use serde::{Deserialize, Serialize};
 
+use super::cursor::{Cursor, next_path};
+use super::endpoint::{Kind, Parameter};
 use super::parameters::Parameters;
 use super::problem::Problem;
 use super::representation::{Listing, requested};
@@ -18,28 +18,69 @@ use crate::scores::instant;
 use crate::sql::rows;
 use crate::state::ServeState;
 
-const DEFAULT_ROWS: usize = 100;
-const MOST_ROWS: usize = 1_000;
+const LIMIT: Parameter = Parameter::query(
+    "limit",
+    Kind::Limit {
+        default: 100,
+        most: 1_000,
+    },
+    "Rows of a page.",
+);
+const CURSOR: Parameter = Parameter::query(
+    "cursor",
+    Kind::Text,
+    "Where the page begins; the answer before names it in `next` and in the `Link` header.",
+);
+const BATCH_ID: Parameter = Parameter::query(
+    "batch_id",
+    Kind::Text,
+    "Only of the batch with this `X-MessageSystems-Batch-ID`.",
+);
+
+/// Of `GET /batches`.
+pub(super) const OF_BATCHES: &[Parameter] = &[
+    LIMIT,
+    CURSOR,
+    Parameter::query(
+        "source",
+        Kind::Text,
+        "Only of this endpoint: `events` or `alerts`.",
+    ),
+    BATCH_ID,
+];
+
+/// Of `GET /quarantine`.
+pub(super) const OF_QUARANTINE: &[Parameter] = &[
+    LIMIT,
+    CURSOR,
+    Parameter::query(
+        "source",
+        Kind::Text,
+        "Only of this source: `events`, `alerts` or `segment`.",
+    ),
+    Parameter::query("code", Kind::Text, "Only with this reject code."),
+    BATCH_ID,
+];
 
 /// A list: its table, the filters it takes, its order from the most significant column on.
 struct List {
     table: &'static str,
     filters: &'static [&'static str],
-    parameters: &'static [&'static str],
+    parameters: &'static [Parameter],
     order: &'static [&'static str],
 }
 
 const BATCHES: List = List {
     table: "batches",
     filters: &["source", "batch_id"],
-    parameters: &["limit", "cursor", "source", "batch_id"],
+    parameters: OF_BATCHES,
     order: &["received_at", "\"stream\"", "segment", "batch_index"],
 };
 
 const QUARANTINE: List = List {
     table: "quarantine",
     filters: &["source", "code", "batch_id"],
-    parameters: &["limit", "cursor", "source", "code", "batch_id"],
+    parameters: OF_QUARANTINE,
     order: &[
         "received_at",
         "\"stream\"",
@@ -67,26 +108,7 @@ pub(super) async fn quarantine(
     page(&state, &QUARANTINE, &uri, &headers).await
 }
 
-/// The place of a row in the order of its list.
-#[derive(Debug, Serialize, Deserialize)]
-struct Cursor {
-    received_at: DateTime<Utc>,
-    stream: String,
-    segment: i64,
-    batch_index: i64,
-    #[serde(default)]
-    item_index: Option<i64>,
-}
-
 impl Cursor {
-    fn parse(text: &str) -> Option<Cursor> {
-        serde_json::from_slice(&hex::decode(text).ok()?).ok()
-    }
-
-    fn text(&self) -> Option<String> {
-        serde_json::to_vec(self).ok().map(hex::encode)
-    }
-
     fn values(&self) -> [ScalarValue; 5] {
         [
             instant(self.received_at),
@@ -105,7 +127,7 @@ async fn page(
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
     let parameters = Parameters::read(uri, list.parameters)?;
-    let limit = parameters.limit(DEFAULT_ROWS, MOST_ROWS)?;
+    let limit = parameters.limit()?;
     let cursor = match parameters.text("cursor") {
         None => None,
         Some(text) => Some(Cursor::parse(text).ok_or_else(|| {
@@ -172,15 +194,6 @@ fn next_page(batch: &RecordBatch, limit: usize, uri: &Uri) -> Result<Option<Stri
         return Ok(None);
     }
     let last: Vec<Cursor> = rows(&batch.slice(limit - 1, 1))?;
-    let kept = uri
-        .query()
-        .unwrap_or_default()
-        .split('&')
-        .filter(|pair| !pair.is_empty() && !pair.starts_with("cursor="))
-        .map(|pair| format!("{pair}&"))
-        .collect::<String>();
-    Ok(last
-        .first()
-        .and_then(Cursor::text)
-        .map(|cursor| format!("{}?{kept}cursor={cursor}", uri.path())))
+    let cursor = last.first().and_then(Cursor::text);
+    Ok(cursor.map(|cursor| next_path(uri.path(), uri.query().unwrap_or_default(), &cursor)))
 }

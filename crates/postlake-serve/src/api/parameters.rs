@@ -4,30 +4,37 @@ use axum::extract::Query;
 use axum::http::Uri;
 use chrono::{DateTime, Utc};
 
+use super::endpoint::{Kind, Parameter, Place};
 use super::problem::Problem;
 use crate::nearest::nearest;
 
 /// The parameters of one request.
 #[derive(Debug)]
 pub(super) struct Parameters {
+    known: &'static [Parameter],
     pairs: Vec<(String, String)>,
 }
 
 impl Parameters {
     /// Reads the query part of `uri`. Err: a name that is not in `known` or is there twice.
-    pub(super) fn read(uri: &Uri, known: &[&'static str]) -> Result<Parameters, Problem> {
+    pub(super) fn read(uri: &Uri, known: &'static [Parameter]) -> Result<Parameters, Problem> {
+        let names: Vec<_> = known
+            .iter()
+            .filter(|parameter| parameter.place == Place::Query)
+            .map(|parameter| parameter.name)
+            .collect();
         let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri).map_err(|_| {
             Problem::invalid_parameter("?", "the query part of the URL cannot be read")
         })?;
         for (place, (name, _)) in pairs.iter().enumerate() {
-            if !known.contains(&name.as_str()) {
-                return Err(Problem::invalid_parameter(name, unknown(name, known)));
+            if !names.contains(&name.as_str()) {
+                return Err(Problem::invalid_parameter(name, unknown(name, &names)));
             }
             if pairs.iter().take(place).any(|(earlier, _)| earlier == name) {
                 return Err(Problem::invalid_parameter(name, "given more than once"));
             }
         }
-        Ok(Parameters { pairs })
+        Ok(Parameters { known, pairs })
     }
 
     /// A parameter's text.
@@ -52,8 +59,14 @@ impl Parameters {
         }
     }
 
-    /// The number of rows wanted, from 1 to `most`.
-    pub(super) fn limit(&self, default: usize, most: usize) -> Result<usize, Problem> {
+    /// The number of rows wanted; what it may be is said by the parameter.
+    pub(super) fn limit(&self) -> Result<usize, Problem> {
+        let kinds = self.known.iter().map(|parameter| parameter.kind);
+        let mut limits = kinds.filter_map(|kind| match kind {
+            Kind::Limit { default, most } => Some((default, most)),
+            Kind::Text | Kind::Instant => None,
+        });
+        let (default, most) = limits.next().unwrap_or_default();
         let Some(text) = self.text("limit") else {
             return Ok(default);
         };

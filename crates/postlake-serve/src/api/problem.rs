@@ -29,10 +29,45 @@ struct InvalidParameter {
     reason: String,
 }
 
+/// Every problem of the API: the end of its `type`, and its status.
+pub(super) const CODES: [(&str, StatusCode); 19] = [
+    ("invalid-parameter", StatusCode::BAD_REQUEST),
+    ("host-missing", StatusCode::BAD_REQUEST),
+    ("host-not-allowed", StatusCode::MISDIRECTED_REQUEST),
+    ("cross-site", StatusCode::FORBIDDEN),
+    ("method-not-allowed", StatusCode::METHOD_NOT_ALLOWED),
+    ("no-such-path", StatusCode::NOT_FOUND),
+    ("no-such-table", StatusCode::NOT_FOUND),
+    ("not-json", StatusCode::UNSUPPORTED_MEDIA_TYPE),
+    ("body-too-large", StatusCode::PAYLOAD_TOO_LARGE),
+    ("invalid-body", StatusCode::BAD_REQUEST),
+    ("sql-syntax", StatusCode::BAD_REQUEST),
+    ("sql-unknown-name", StatusCode::BAD_REQUEST),
+    ("sql-invalid", StatusCode::BAD_REQUEST),
+    ("sql-forbidden", StatusCode::FORBIDDEN),
+    ("sql-too-large", StatusCode::PAYLOAD_TOO_LARGE),
+    ("sql-timeout", StatusCode::REQUEST_TIMEOUT),
+    ("sql-busy", StatusCode::TOO_MANY_REQUESTS),
+    ("lake-unavailable", StatusCode::SERVICE_UNAVAILABLE),
+    ("internal", StatusCode::INTERNAL_SERVER_ERROR),
+];
+
+/// Problems that any endpoint may answer with.
+pub(super) const COMMON: [&str; 5] = [
+    "invalid-parameter",
+    "host-missing",
+    "host-not-allowed",
+    "lake-unavailable",
+    "internal",
+];
+
+/// The beginning of every `type`.
+pub(super) const TYPE: &str = "urn:postlake:problem:";
+
 impl Problem {
     pub(crate) fn new(status: StatusCode, code: &str, title: &'static str) -> Problem {
         Problem {
-            kind: format!("urn:postlake:problem:{code}"),
+            kind: format!("{TYPE}{code}"),
             title,
             status: status.as_u16(),
             detail: None,

@@ -5,6 +5,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 
+use super::endpoint::Parameter;
 use super::parameters::Parameters;
 use super::problem::Problem;
 use super::representation::{
@@ -13,6 +14,13 @@ use super::representation::{
 use crate::nearest::nearest;
 use crate::state::ServeState;
 use crate::summary::{SummaryTable, table_batch};
+
+/// Of `GET /summary/{table}`.
+pub(super) const OF_TABLE: &[Parameter] = &[Parameter::path(
+    "table",
+    "`event-types`, `bounce-classes`, `bounce-reasons`, `subaccounts` or `quarantine`. A suffix `.json`, `.csv`, \
+     `.ndjson` or `.parquet` says the format.",
+)];
 
 /// All totals as one JSON object.
 pub(super) async fn whole(
@@ -37,7 +45,7 @@ pub(super) async fn table(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    Parameters::read(&uri, &[])?;
+    Parameters::read(&uri, OF_TABLE)?;
     let table = named(split_suffix(&segment).0)?;
     let format = requested(&segment, &headers);
     let tables = state.engine().tables().await?;

@@ -1,7 +1,9 @@
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Method, Request, Response, StatusCode, header};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use postlake_event::schema::Table;
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
@@ -513,5 +515,61 @@ async fn the_ledger_is_a_list_by_the_hour_in_every_format_page_by_page() {
     for wrong in ["since=yesterday", "limit=0", "hours=3"] {
         let answer = get(&router, &format!("/api/v1/ledger?{wrong}")).await;
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{wrong}");
+    }
+}
+
+/// What filters are given: names and values of any kind, known and unknown, and cursors of all sorts.
+fn any_query() -> impl Strategy<Value = Vec<(String, String)>> {
+    let names = prop_oneof![
+        6 => prop::sample::select(vec!["source", "code", "batch_id", "cursor", "limit", "since", "until"])
+            .prop_map(str::to_owned),
+        1 => "\\PC{0,12}",
+    ];
+    let values = prop_oneof![
+        prop::sample::select(vec![
+            "events", "one", "two", "'", "x' or 'a'='a", "$1", "\\", "%", "0", "-1", "1001", "2026-03-01T00:00:00Z",
+            "7b7d", "\u{0}", "",
+        ])
+        .prop_map(str::to_owned),
+        "\\PC{0,20}",
+        (any::<i64>(), "\\PC{0,9}").prop_map(|(segment, stream)| {
+            let cursor = json!({
+                "received_at": "2026-03-01T08:00:00Z", "stream": stream, "segment": segment, "batch_index": segment,
+            });
+            hex::encode(cursor.to_string())
+        }),
+    ];
+    prop::collection::vec((names, values), 0..4)
+}
+
+fn encoded(query: &[(String, String)]) -> String {
+    let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+    let pairs = query
+        .iter()
+        .map(|(name, value)| format!("{}={}", encoded(name), encoded(value)));
+    pairs.collect::<Vec<_>>().join("&")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn no_query_of_a_list_is_a_fault_of_the_server_and_filters_are_those_of_memory(query in any_query()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let router = small();
+            for list in ["batches", "quarantine", "ledger", "health-scores"] {
+                let path = format!("/api/v1/{list}?{}", encoded(&query));
+                let answer = get(&router, &path).await;
+                prop_assert!([StatusCode::OK, StatusCode::BAD_REQUEST].contains(&answer.status), "{path}: {}", answer.body);
+                let known = |name: &str| ["source", "batch_id"].contains(&name);
+                if list != "batches" || answer.status != StatusCode::OK || !query.iter().all(|(name, _)| known(name)) {
+                    continue;
+                }
+                let mut rows = get(&router, "/api/v1/batches").await.json()["data"].as_array().unwrap().clone();
+                rows.retain(|row| query.iter().all(|(name, value)| row[name] == value.as_str()));
+                prop_assert_eq!(&answer.json()["data"], &Value::from(rows));
+            }
+            Ok(())
+        })?;
     }
 }

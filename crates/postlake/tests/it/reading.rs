@@ -1,7 +1,9 @@
 //! The read side: fresh, equal to the lake, and on its own feet.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+use postlake_testkit::peers::variable;
 use postlake_testkit::{Place, Server, http, until};
 use serde_json::Value;
 
@@ -70,6 +72,28 @@ fn is_everywhere(place: &Place, server: &Server, id: &str) -> bool {
         files.any(|(_, file)| String::from_utf8_lossy(&file).contains(&field))
     };
     over_http && in_csv() && place.number(&sql) == 1
+}
+
+/// As it is served, by somebody else's rules.
+#[test]
+fn the_description_of_the_api_is_valid_openapi() {
+    let Some(validator) = variable("POSTLAKE_TEST_OPENAPI_VALIDATOR") else {
+        return;
+    };
+    let place = Place::local(PROGRAM);
+    let server = place.serve(&[]);
+    let document = http::get(server.read(), "/api/v1/openapi.json").unwrap();
+    server.stop();
+    let file = place.home().join("openapi.json");
+    std::fs::write(&file, &document.body).unwrap();
+    let said = Command::new(&validator).arg(&file).output().unwrap();
+    let text = String::from_utf8_lossy(&said.stdout);
+    assert!(said.status.success(), "{text}");
+    // It sees what is wrong.
+    let broken = document.text().replace("\"responses\"", "\"response\"");
+    std::fs::write(&file, broken).unwrap();
+    let said = Command::new(&validator).arg(&file).output().unwrap();
+    assert!(!said.status.success());
 }
 
 #[test]
