@@ -7,12 +7,12 @@
 //! size that is aimed at is left alone. Merged files are sorted, so that whoever looks for one subaccount
 //! or one recipient reads a part of each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use postlake_event::schema::Table;
 
-use crate::error::LakeError;
+use crate::error::{ErrorKind, LakeError};
 use crate::files::StoredFile;
 use crate::rewrite::{Amounts, Job, Onto, Passed, Sorting};
 use crate::table::LakeTable;
@@ -59,13 +59,19 @@ pub fn sorted_by(table: Table) -> &'static [&'static str] {
 }
 
 impl LakeTable {
-    /// The groups of files of this version that are worth merging, the newest partition first.
+    /// The groups of files of this version that are worth merging, the newest partition first; without
+    /// some, by their names.
     ///
     /// # Errors
     /// When the table is not loaded, which is a defect.
-    pub fn compaction(&self, now: DateTime<Utc>) -> Result<Vec<Group>, LakeError> {
+    pub fn compaction(
+        &self,
+        now: DateTime<Utc>,
+        without: &HashSet<String>,
+    ) -> Result<Vec<Group>, LakeError> {
         let mut days = BTreeMap::<i32, Vec<StoredFile>>::new();
-        for file in self.stored_files()? {
+        let files = self.stored_files()?.into_iter();
+        for file in files.filter(|file| !without.contains(&file.path)) {
             if let Some(day) = file.about.day {
                 days.entry(day).or_default().push(file);
             }
@@ -80,12 +86,26 @@ impl LakeTable {
     /// visible; the rows are the same, and readers of the log are not told.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Conflict`] when somebody else has rewritten one of the files.
+    /// [`crate::ErrorKind::Conflict`] when somebody else has rewritten one of the files;
+    /// [`crate::ErrorKind::Damaged`] when they hold other rows than the log says.
     pub async fn compact(&mut self, group: &Group, sorting: Sorting) -> Result<Amounts, LakeError> {
         let mut rewrite = self.begin_rewrite(Job::Compact)?;
         let mut keep = |rows| Ok(Passed::kept(rows));
         let passed = rewrite.pass(&group.files, Some(sorting), &mut keep);
         passed.await?;
+        let said: Option<u64> = group.files.iter().map(|file| file.about.rows).sum();
+        let Amounts {
+            rows_read,
+            rows_kept,
+            ..
+        } = rewrite.amounts();
+        if rows_read != rows_kept || said.is_some_and(|said| said != rows_read) {
+            let doing = format!("merge files of the table {}", self.table().name());
+            let what = format!(
+                "{rows_read} rows were read and {rows_kept} written, the log says {said:?}"
+            );
+            return Err(LakeError::new(ErrorKind::Damaged, doing, what));
+        }
         let nothing = BTreeMap::new();
         self.commit_rewrite(rewrite, &nothing, Onto::OtherRows)
             .await

@@ -110,7 +110,12 @@ impl LakeTable {
                 None => survey.stray(&object),
             }
         }
-        for path in named.into_keys() {
+        for (path, file) in named {
+            // A listing while others write and delete may pass over what is there.
+            if let Ok(object) = store.head(&Path::from(path.as_str())).await {
+                there.push((object, file));
+                continue;
+            }
             survey.faults.push(FileFault {
                 path,
                 missing: true,

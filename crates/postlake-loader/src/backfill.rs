@@ -79,12 +79,21 @@ async fn fill(
         }
     };
     let mut pieces = Pieces::new(&open)?;
+    let mut last = first.checked_sub(1).map(|piece| filling.at(piece));
     while let Some(rows) = pieces.next().await? {
         let piece = pieces.number;
         pieces.number += 1;
         if piece < first {
             continue;
         }
+        // Somebody else who fills it, perhaps with another version, must not be mixed with this.
+        if sink.checkpoint(table).await.map_err(failed)? != last {
+            return Err(LoadError::FilledByOthers {
+                name: sink.name().to_owned(),
+                table: table.name(),
+            });
+        }
+        last = Some(filling.at(piece));
         let delivery = Delivery {
             table,
             checkpoint: &filling.at(piece),

@@ -83,6 +83,17 @@ pub enum LoadError {
         /// The table's name.
         table: &'static str,
     },
+    /// A sink is being filled by two at once.
+    #[error(
+        "the sink {name} is being filled with the table {table} by somebody else; when that has ended, \
+         run `postlake backfill --sink {name}` again"
+    )]
+    FilledByOthers {
+        /// The sink's name.
+        name: String,
+        /// The table's name.
+        table: &'static str,
+    },
     /// A sink refused or does not answer.
     #[error("deliver to the sink {name}")]
     Sink {
@@ -95,8 +106,12 @@ pub enum LoadError {
 }
 
 impl LoadError {
-    /// True if another loader was faster: the next pass starts from what it wrote.
+    /// True if somebody else was faster: the next attempt starts from what they wrote.
     pub fn is_conflict(&self) -> bool {
-        matches!(self, LoadError::Lake(error) if error.kind() == ErrorKind::Conflict)
+        match self {
+            LoadError::Lake(error) => error.kind() == ErrorKind::Conflict,
+            LoadError::FilledByOthers { .. } => true,
+            _ => false,
+        }
     }
 }

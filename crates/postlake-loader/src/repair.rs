@@ -6,6 +6,11 @@
 //!   copied into a stream of their own, whose name follows from the segment's, so that a second repair
 //!   writes the same. The damaged object stays, and `quarantine` names it. A segment that was loaded
 //!   before it was damaged is left alone: the lake has what was in it.
+//!
+//! The commit that takes files out counts, in a position of the table, that a replay is owed; when that is
+//! done, [`Repair::finish`] counts the same. So a repair that was broken off between the two knows it.
+
+mod loaded;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -20,7 +25,6 @@ use postlake_raw::{
 
 use crate::error::LoadError;
 use crate::ledger::chain;
-use crate::positions::number_of;
 
 /// The deed's name in the audit log.
 pub(crate) const DEED: &str = "repair";
@@ -62,6 +66,11 @@ pub struct RepairReport {
     pub saved: Vec<Saved>,
     /// What nothing can be done about, and why.
     pub hopeless: Vec<String>,
+    /// What cannot be read at present, which may be the store's fault: another repair has to look.
+    pub unread: Vec<String>,
+    /// True if a replay of everything is owed, for data files that went now or in a repair that was
+    /// broken off.
+    pub owes_replay: bool,
 }
 
 impl Repair {
@@ -73,20 +82,42 @@ impl Repair {
     pub async fn run(&self) -> Result<RepairReport, LoadError> {
         let mut report = RepairReport::default();
         let days = self.raw.dates().await.map_err(LoadError::List)?;
-        let batches = self.lake.table(Table::Batches).await;
-        let batches = batches.map_err(LoadError::Lake)?;
+        let lake = loaded::Accounts::open(&self.lake).await?;
         for day in days {
             for stream in self.raw.streams(day).await.map_err(LoadError::List)? {
-                self.stream(batches.as_ref(), stream, &mut report).await?;
+                self.stream(&lake, stream, &mut report).await?;
             }
         }
-        let raw_is_whole = report.hopeless.is_empty();
+        let raw_is_whole = report.hopeless.is_empty() && report.unread.is_empty();
         for table in Table::ALL {
             if let Some(open) = self.lake.table(table).await.map_err(LoadError::Lake)? {
+                let (taken, done) = debts(&open).await?;
+                report.owes_replay |= taken > done;
                 self.files(open, raw_is_whole, &mut report).await?;
             }
         }
+        report.owes_replay |= !report.data_files.is_empty();
         Ok(report)
+    }
+
+    /// Everything was replayed since [`Repair::run`]: no replay is owed any more.
+    ///
+    /// # Errors
+    /// When a table cannot be written.
+    pub async fn finish(&self) -> Result<(), LoadError> {
+        for table in Table::ALL {
+            let Some(mut open) = self.lake.table(table).await.map_err(LoadError::Lake)? else {
+                continue;
+            };
+            let (taken, done) = debts(&open).await?;
+            if taken > done {
+                let nothing = open.begin_rewrite(Job::Replay).map_err(LoadError::Lake)?;
+                let paid = BTreeMap::from([(DONE.to_owned(), taken)]);
+                let commit = open.commit_rewrite(nothing, &paid, Onto::OtherRows);
+                commit.await.map_err(LoadError::Lake)?;
+            }
+        }
+        Ok(())
     }
 
     async fn files(
@@ -106,10 +137,19 @@ impl Repair {
             let fault = faulty.get(&file.path);
             let is_missing = fault.is_some_and(|fault| fault.missing);
             let is_certain = is_missing || fault.is_some_and(|fault| fault.certain);
-            if !is_certain && !is_unreadable(&lake, &file).await? {
-                continue;
-            }
             let name = format!("lake/{}/{}", lake.table().name(), file.path);
+            let unreadable = match is_certain {
+                true => Ok(true),
+                false => is_unreadable(&lake, &file).await,
+            };
+            match unreadable {
+                Ok(true) => {}
+                Ok(false) => continue,
+                Err(error) => {
+                    report.unread.push(format!("{name}: {}", chain(&error)));
+                    continue;
+                }
+            }
             let why = if !in_raw(&file, retired_before) {
                 "raw of its day was let go, so nothing could bring its rows back"
             } else if !raw_is_whole {
@@ -128,8 +168,8 @@ impl Repair {
         }
         if !taken.is_empty() && !self.dry_run {
             self.note(taken.clone()).await?;
-            let no_positions = BTreeMap::new();
-            let commit = lake.commit_rewrite(rewrite, &no_positions, Onto::OtherRows);
+            let owed = BTreeMap::from([(TAKEN.to_owned(), debts(&lake).await?.0 + 1)]);
+            let commit = lake.commit_rewrite(rewrite, &owed, Onto::OtherRows);
             commit.await.map_err(LoadError::Lake)?;
         }
         report.data_files.extend(taken);
@@ -138,7 +178,7 @@ impl Repair {
 
     async fn stream(
         &self,
-        batches: Option<&LakeTable>,
+        lake: &loaded::Accounts,
         stream: StreamName,
         report: &mut RepairReport,
     ) -> Result<(), LoadError> {
@@ -151,7 +191,7 @@ impl Repair {
                     };
                     after = last.number().get();
                     for key in &keys {
-                        self.segment(batches, key, report).await?;
+                        self.segment(lake, key, report).await?;
                     }
                 }
                 Err(ListError::Hole { missing, found }) => {
@@ -169,7 +209,7 @@ impl Repair {
 
     async fn segment(
         &self,
-        batches: Option<&LakeTable>,
+        lake: &loaded::Accounts,
         key: &SegmentKey,
         report: &mut RepairReport,
     ) -> Result<(), LoadError> {
@@ -180,11 +220,13 @@ impl Repair {
                 source: source @ SegmentError::UnknownFormat { .. },
             }) => return Err(LoadError::Newer { key, source }),
             Err(ReadError::Damaged { source, .. }) => chain(&source),
-            Err(error) => return Err(LoadError::Read(error)),
+            Err(error @ ReadError::Cancelled { .. }) => return Err(LoadError::Read(error)),
+            Err(error) => {
+                report.unread.push(chain(&error));
+                return Ok(());
+            }
         };
-        if let Some(batches) = batches
-            && is_loaded(batches, key).await?
-        {
+        if lake.have(key).await? {
             let why =
                 "it was loaded before, so the lake has its batches; put it back from a backup";
             report.hopeless.push(format!("{key}: {damage}; {why}"));
@@ -235,6 +277,17 @@ impl Repair {
     }
 }
 
+/// Positions of a table: how often files were taken out of its log, and for how many of these times
+/// everything was replayed.
+const TAKEN: &str = "repair:taken";
+const DONE: &str = "repair:replayed";
+
+async fn debts(table: &LakeTable) -> Result<(i64, i64), LoadError> {
+    let taken = table.position(TAKEN).await.map_err(LoadError::Lake)?;
+    let done = table.position(DONE).await.map_err(LoadError::Lake)?;
+    Ok((taken.unwrap_or(0), done.unwrap_or(0)))
+}
+
 /// Whether raw holds what the rows of a file were made of: rows are received on their day or later.
 fn in_raw(file: &StoredFile, retired_before: Option<NaiveDate>) -> bool {
     let day = file.about.day.unwrap_or(i32::MIN);
@@ -261,26 +314,24 @@ async fn is_unreadable(lake: &LakeTable, file: &StoredFile) -> Result<bool, Load
     }
 }
 
-async fn is_loaded(batches: &LakeTable, key: &SegmentKey) -> Result<bool, LoadError> {
-    let sql = format!(
-        "SELECT segment FROM batches WHERE stream = '{}' AND segment = {} LIMIT 1",
-        key.stream(),
-        number_of(key)
-    );
-    let rows = batches.select(&sql).await.map_err(LoadError::Lake)?;
-    let rows: Vec<_> = rows.try_collect().await.map_err(LoadError::Lake)?;
-    Ok(rows
-        .iter()
-        .any(|rows: &arrow::array::RecordBatch| rows.num_rows() > 0))
-}
-
-/// Segments of which what could be read was copied: `verify` takes them for told.
+/// Segments of which what could be read was copied: `verify` takes them for told. The note of a copy is
+/// older than the copy, which may never have come.
 pub(crate) async fn saved(raw: &RawStore) -> Result<HashSet<String>, LoadError> {
     let entries = raw.audit().await.map_err(LoadError::List)?;
     let deeds = entries.into_iter().filter(|entry| entry.what == DEED);
     let places = deeds.flat_map(|entry| entry.to);
-    let segments = places.filter_map(|place| Some(place.split_once(' ')?.0.to_owned()));
-    Ok(segments.collect())
+    let segments = places.filter_map(|place| SegmentKey::parse(place.split_once(' ')?.0).ok());
+    let mut saved = HashSet::new();
+    for key in segments {
+        if raw
+            .is_there(&key.salvaged())
+            .await
+            .map_err(LoadError::Read)?
+        {
+            saved.insert(key.to_string());
+        }
+    }
+    Ok(saved)
 }
 
 #[cfg(test)]

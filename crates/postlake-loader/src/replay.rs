@@ -34,6 +34,7 @@ use postlake_raw::{ListError, RawStore, ReadError, SegmentKey};
 use crate::books::Window;
 use crate::error::LoadError;
 use crate::index::{KeyIndex, KeyLimits};
+use crate::ledger::chain;
 use crate::place::ItemPlace;
 use crate::positions::{Tables, number_of};
 use crate::upkeep::Rules;
@@ -96,8 +97,10 @@ pub struct ReplayReport {
     pub damaged_segments: u64,
     /// Segments that no pass has loaded: they are left to the loader.
     pub waiting_segments: u64,
-    /// Segments that are not there, or cannot be read at present.
+    /// Segments that are not there.
     pub missing_segments: u64,
+    /// Segments that cannot be read at present: another replay has to.
+    pub unread_segments: u64,
     /// Batches read.
     pub batches: u64,
     /// Items in them.
@@ -323,9 +326,18 @@ fn unreadable(error: ReadError, report: &mut ReplayReport) -> Result<(), LoadErr
             report.missing_segments += 1;
             Ok(())
         }
+        // A disk can fail in one place; a store that does not answer at all is not asked on and on.
+        ReadError::Unavailable { .. } if report.unread_segments < MOST_UNREAD => {
+            report.unread_segments += 1;
+            tracing::warn!("{}", chain(&error));
+            Ok(())
+        }
         error => Err(LoadError::Read(error)),
     }
 }
+
+/// Segments that a replay passes over because the store does not give them.
+const MOST_UNREAD: u64 = 10;
 
 #[cfg(test)]
 mod tests;

@@ -87,6 +87,7 @@ pub(crate) fn failed(span: &Span, error: &LoadError) {
         LoadError::OtherLake { .. } => "other_lake",
         LoadError::NeedsBackfill { .. } => "needs_backfill",
         LoadError::HalfFilled { .. } => "half_filled",
+        LoadError::FilledByOthers { .. } => "filled_by_others",
         LoadError::Sink { .. } => "sink",
         LoadError::Stopped => "stopped",
     };

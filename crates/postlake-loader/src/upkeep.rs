@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use crate::error::LoadError;
 use crate::filling::Filling;
 
+pub(crate) use compaction::rows_in;
 pub use compaction::{Compacted, WatchCompaction, compact};
 pub(crate) use retention::first_kept;
 pub use retention::{RetainReport, RetainedRaw, RetainedTable, Retention, Rules, retain};

@@ -16,7 +16,7 @@ use std::error::Error;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use futures::StreamExt as _;
 use futures::future::join_all;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt as _};
@@ -31,6 +31,9 @@ use crate::store::{LandError, ListError, RawStore, ReadError};
 
 /// The name in an envelope's headers under which the object's name stands.
 pub const OBJECT_HEADER: &str = "postlake-import-object";
+
+/// The name under which stands when the object was written, if that is later than it was imported.
+pub const WRITTEN_HEADER: &str = "postlake-import-written-at";
 
 /// Largest object that is imported, in bytes: that of a request.
 pub const MAX_OBJECT_BYTES: u64 = 32 * 1024 * 1024;
@@ -139,7 +142,8 @@ pub async fn import(
 ) -> Result<Imported, ImportError> {
     let mark = mark_of(&source.address);
     let known = Known::read(raw, mark).await?;
-    let mut landing = Landing::new(raw, known.next_stream(clock.now(), mark));
+    let now = clock.now();
+    let mut landing = Landing::new(raw, known.next_stream(now, mark));
     let mut imported = Imported::default();
     let failed = |error| ImportError::Source {
         address: source.address.clone(),
@@ -154,7 +158,7 @@ pub async fn import(
         let is_new = |object: &&ObjectMeta| !known.objects.contains(&identity_of(object));
         let new: Vec<_> = chunk.iter().filter(is_new).collect();
         imported.known += (chunk.len() - new.len()) as u64;
-        for body in join_all(new.into_iter().map(|object| read(source, object))).await {
+        for body in join_all(new.into_iter().map(|object| read(source, object, now))).await {
             match body {
                 Body::Batch(batch) => {
                     imported.count(&batch.envelope);
@@ -187,7 +191,7 @@ enum Body {
     Unread(String, String),
 }
 
-async fn read(source: &Source, object: &ObjectMeta) -> Body {
+async fn read(source: &Source, object: &ObjectMeta, now: DateTime<Utc>) -> Body {
     let name = object.location.to_string();
     let none = |reason: &str| Body::None(name.clone(), reason.to_owned());
     if object.size == 0 {
@@ -205,7 +209,7 @@ async fn read(source: &Source, object: &ObjectMeta) -> Body {
     };
     match bytes {
         Ok(bytes) if !is_json_or_gzip(&bytes) => none("it is neither json nor gzip"),
-        Ok(bytes) => Body::Batch(Box::new(batch(source.kind, object, bytes))),
+        Ok(bytes) => Body::Batch(Box::new(batch(source.kind, object, bytes, now))),
         Err(object_store::Error::NotFound { .. }) => none("it is gone since it was listed"),
         Err(error) => Body::Unread(name, text_of(&error)),
     }
@@ -225,8 +229,9 @@ fn is_json_or_gzip(bytes: &[u8]) -> bool {
     bytes.starts_with(&GZIP_MAGIC) || json.is_some_and(|byte| matches!(byte, b'[' | b'{'))
 }
 
-/// The body as it is; when it was received is when the object was written.
-fn batch(kind: Option<SourceKind>, object: &ObjectMeta, body: Bytes) -> Batch {
+/// The body as it is; when it was received is when the object was written. Nothing was received in the
+/// future, so an object that says so was received now, and what it says is noted.
+fn batch(kind: Option<SourceKind>, object: &ObjectMeta, body: Bytes, now: DateTime<Utc>) -> Batch {
     let file = object.location.filename().unwrap_or_default();
     let kind = kind.unwrap_or(match file.starts_with(SCORE_PREFIX) {
         true => SourceKind::Alert,
@@ -237,7 +242,12 @@ fn batch(kind: Option<SourceKind>, object: &ObjectMeta, body: Bytes) -> Batch {
         headers.push(("content-encoding".to_owned(), "gzip".to_owned()));
     }
     let id = batch_id(file).filter(|_| kind == SourceKind::Event);
-    Batch::new(kind, object.last_modified, id, headers, body)
+    let written_at = object.last_modified;
+    if written_at > now {
+        let said = written_at.to_rfc3339_opts(SecondsFormat::Micros, true);
+        headers.push((WRITTEN_HEADER.to_owned(), said));
+    }
+    Batch::new(kind, written_at.min(now), id, headers, body)
 }
 
 /// The id that the object is named after.
@@ -319,9 +329,17 @@ impl Known {
     fn add_batches(&mut self, batches: &[Batch]) {
         let identities = batches.iter().filter_map(|batch| {
             let envelope = &batch.envelope;
-            let mut headers = envelope.headers.iter();
-            let (_, name) = headers.find(|(header, _)| header == OBJECT_HEADER)?;
-            Some(identity(name, envelope.received_at, envelope.body_bytes))
+            let header = |wanted: &str| {
+                let mut headers = envelope.headers.iter();
+                headers.find_map(|(header, value)| (header == wanted).then_some(value.as_str()))
+            };
+            let said = header(WRITTEN_HEADER).and_then(|at| DateTime::parse_from_rfc3339(at).ok());
+            let written_at = said.map_or(envelope.received_at, |at| at.to_utc());
+            Some(identity(
+                header(OBJECT_HEADER)?,
+                written_at,
+                envelope.body_bytes,
+            ))
         });
         self.objects.extend(identities);
     }

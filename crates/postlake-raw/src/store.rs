@@ -316,6 +316,15 @@ impl RawStore {
             .map_err(|source| ReadError::Damaged { key: *key, source })
     }
 
+    /// True if an object stands under `key`; it is not read.
+    pub async fn is_there(&self, key: &SegmentKey) -> Result<bool, ReadError> {
+        match self.store.head(&key.path()).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(source) => Err(unread(key)(source)),
+        }
+    }
+
     /// The object under `key` as it is in the store, not verified. An object of more than
     /// [`MAX_OBJECT_BYTES`] is damaged and not read.
     pub async fn read_bytes(&self, key: &SegmentKey) -> Result<Bytes, ReadError> {

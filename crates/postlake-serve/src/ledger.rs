@@ -73,7 +73,12 @@ pub(crate) async fn ledger(
         }
         retakes += 1;
         tokio::time::sleep(RETAKE_PAUSE).await;
+        let versions = tables.versions();
         tables = engine.tables().await?;
+        if tables.versions() == versions {
+            // Nobody is in the middle of anything: it is as it is.
+            return Ok((reader, batch));
+        }
     }
 }
 

@@ -59,7 +59,10 @@ impl Failure {
     /// Says it on stderr, the whole chain on one line, and gives the exit code.
     #[expect(clippy::print_stderr, reason = "the last words of a command")]
     pub(crate) fn report(&self) -> ExitCode {
-        eprintln!("postlake: {}", chain(self));
+        // Names of objects and answers of services are not ours: nothing of them moves a terminal.
+        let text = chain(self);
+        let lines = text.split('\n').map(postlake_listen::visible);
+        eprintln!("postlake: {}", lines.collect::<Vec<_>>().join("\n"));
         ExitCode::from(self.exit as u8)
     }
 }

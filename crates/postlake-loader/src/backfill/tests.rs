@@ -21,6 +21,8 @@ struct Memory {
     checkpoint: Mutex<Option<Checkpoint>>,
     /// Deliveries that it takes before it fails.
     takes: Mutex<Option<u64>>,
+    /// The checkpoint that somebody else writes after the next look at it.
+    overtaken_by: Mutex<Option<Checkpoint>>,
 }
 
 impl Memory {
@@ -43,7 +45,11 @@ impl Sink for Memory {
     }
 
     async fn checkpoint(&self, _table: Table) -> Result<Option<Checkpoint>, SinkError> {
-        Ok(self.checkpoint.lock().unwrap().clone())
+        let held = self.checkpoint.lock().unwrap().clone();
+        if let Some(other) = self.overtaken_by.lock().unwrap().take() {
+            *self.checkpoint.lock().unwrap() = Some(other);
+        }
+        Ok(held)
     }
 
     async fn advance(&self, _table: Table, checkpoint: &Checkpoint) -> Result<(), SinkError> {
@@ -173,4 +179,21 @@ async fn an_emptied_sink_of_another_lake_is_refused() {
     sink.advance(Table::Events, &filling.at(0)).await.unwrap();
     let refused = filled(&world, &sink).await.unwrap_err();
     assert!(matches!(refused, LoadError::OtherLake { .. }), "{refused}");
+}
+
+#[tokio::test]
+async fn two_backfills_at_once_are_not_mixed() {
+    let world = corrected().await;
+    let sink = Memory::default();
+    let open = world.lake.table(Table::Events).await.unwrap().unwrap();
+    // Another one has begun with an older version, since this one looked.
+    let other = Filling::new(open.id().unwrap(), open.version() - 1);
+    *sink.overtaken_by.lock().unwrap() = Some(other.at(0));
+    let refused = filled(&world, &sink).await.unwrap_err();
+    assert!(
+        matches!(refused, LoadError::FilledByOthers { .. }),
+        "{refused}"
+    );
+    assert!(refused.is_conflict());
+    assert_eq!(sink.ids(), [""; 0]);
 }

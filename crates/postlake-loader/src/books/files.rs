@@ -1,14 +1,19 @@
 //! The data files of a table.
 
-use postlake_lake::LakeTable;
+use std::collections::HashSet;
+
+use postlake_lake::{FileSurvey, LakeTable};
 
 use super::Verification;
-use super::finding::FindingKind;
+use super::finding::{FindingKind, Findings};
 use crate::error::LoadError;
+use crate::ledger::chain;
+use crate::upkeep::rows_in;
 
 /// Looks at every file that the log names, and at those that it does not.
 pub(super) async fn check(
     lake: &LakeTable,
+    pages: bool,
     verification: &mut Verification,
 ) -> Result<(), LoadError> {
     let table = lake.table().name();
@@ -26,6 +31,9 @@ pub(super) async fn check(
         };
         findings.add(kind, format!("lake/{table}/{}", fault.path), &fault.reason);
     }
+    if pages {
+        read_pages(lake, &survey, findings).await?;
+    }
     for name in &survey.foreign {
         let reason = "no data file and no log; no reader looks at it";
         findings.add(FindingKind::Note, format!("lake/{table}/{name}"), reason);
@@ -39,6 +47,35 @@ pub(super) async fn check(
             at.format("%Y-%m-%dT%H:%MZ")
         );
         findings.add(FindingKind::Note, format!("lake/{table}/{name}"), reason);
+    }
+    Ok(())
+}
+
+/// Reads all of every file that looks whole.
+async fn read_pages(
+    lake: &LakeTable,
+    survey: &FileSurvey,
+    findings: &mut Findings,
+) -> Result<(), LoadError> {
+    let faulty: HashSet<&str> = survey
+        .faults
+        .iter()
+        .map(|fault| fault.path.as_str())
+        .collect();
+    let files = lake.stored_files().map_err(LoadError::Lake)?;
+    for file in files
+        .iter()
+        .filter(|file| !faulty.contains(file.path.as_str()))
+    {
+        let reason = match rows_in(lake, file).await {
+            Ok(rows) => match file.about.rows {
+                Some(said) if said != rows => format!("it has {rows} rows, the log says {said}"),
+                _ => continue,
+            },
+            Err(error) => format!("its pages cannot be read: {}", chain(&error)),
+        };
+        let place = format!("lake/{}/{}", lake.table().name(), file.path);
+        findings.add(FindingKind::DamagedDataFile, place, reason);
     }
     Ok(())
 }

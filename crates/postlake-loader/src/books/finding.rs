@@ -34,6 +34,8 @@ pub enum FindingKind {
     MissingDataFile,
     /// A data file that is not as the log says, or cannot be read.
     DamagedDataFile,
+    /// Rows with other values than raw says.
+    OtherValues,
     /// Rows of one key.
     DoubledKey,
     /// An hour whose books do not balance.
@@ -60,6 +62,7 @@ impl FindingKind {
             FindingKind::RowsFromNowhere => "rows-from-nowhere",
             FindingKind::MissingDataFile => "missing-data-file",
             FindingKind::DamagedDataFile => "damaged-data-file",
+            FindingKind::OtherValues => "other-values",
             FindingKind::DoubledKey => "doubled-key",
             FindingKind::UnbalancedHour => "unbalanced-hour",
             FindingKind::Note => "note",

@@ -9,6 +9,7 @@ use object_store::memory::InMemory;
 use postlake_raw::{SegmentNumber, StreamName};
 
 use super::*;
+use crate::deep::verify_deep;
 use crate::pass::tests::{World, body, event, noon};
 
 /// Two segments: four events, a duplicate, a broken item, an alert; a ping.
@@ -351,6 +352,90 @@ fn a_window_touches_the_days_beside_it() {
         until: Some(noon()),
     };
     assert!(window.touches(day("2026-02-28")) && window.touches(day("2026-03-02")));
-    assert!(!window.touches(day("2026-02-27")) && !window.touches(day("2026-03-03")));
+    // An import of a later day holds what was received then.
+    assert!(!window.touches(day("2026-02-27")) && window.touches(day("2036-03-03")));
     assert!(SegmentNumber::new(1).is_ok() && Window::default().touches(day("1999-01-01")));
+}
+
+#[tokio::test]
+async fn a_listing_that_is_late_accuses_nobody() {
+    for hidden in [1, 2, 3] {
+        let store = crate::moody::Moody::new();
+        let mut world = World {
+            raw: RawStore::new(std::sync::Arc::clone(&store) as _),
+            ..World::new()
+        };
+        for id in 1..=3 {
+            world.land(&[&body(&[event(id)])]).await;
+        }
+        world.loader().pass().await.unwrap();
+        world.land(&[&body(&[event(4)])]).await;
+        store.does_not_list(&world.key(hidden));
+        let found = verified(&world, Window::default()).await;
+        assert_eq!(found.findings, Findings::default(), "{hidden}");
+        assert_eq!(found.segments, 4);
+    }
+}
+
+#[tokio::test]
+async fn days_that_are_let_go_meanwhile_are_missed_by_nobody() {
+    let world = loaded().await;
+    let retired = postlake_raw::Retired {
+        before: noon().date_naive().succ_opt().unwrap(),
+        at: noon(),
+        rule: "raw = 0d".to_owned(),
+    };
+    let day = world.raw.stored_day(noon().date_naive()).await.unwrap();
+    let (raw, looks) = (world.raw.clone(), std::cell::Cell::new(0));
+    let (mark, gone) = (retired.clone(), day.clone());
+    let mut watch = move |_: &Progress| {
+        looks.set(looks.get() + 1);
+        if looks.get() == 1 {
+            // Retention goes on beside the first look.
+            futures::executor::block_on(async {
+                raw.retire(&mark).await.unwrap();
+                raw.delete_day(noon().date_naive(), &gone).await.unwrap();
+            });
+        }
+    };
+    let found = verify(&world.raw, &world.lake, Window::default(), &mut watch).await;
+    let found = found.unwrap().findings;
+    assert_eq!(found.faults(), 0, "{found:?}");
+}
+
+#[tokio::test]
+async fn a_page_that_the_books_do_not_need_is_read_when_somebody_asks() {
+    let mut world = World::new();
+    // What cannot be compressed, in a column of its own: most of the file.
+    let mut state = 7_u64;
+    let subject: String = (0..200_000)
+        .map(|_| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            char::from(b'A' + u8::try_from((state >> 40) % 26).unwrap())
+        })
+        .collect();
+    let item = format!(
+        r#"{{"msys":{{"message_event":{{"type":"delivery","event_id":"1","timestamp":"1460989507","subject":"{subject}"}}}}}}"#
+    );
+    world.land(&[&body(&[item])]).await;
+    world.loader().pass().await.unwrap();
+    let file = data_file(&world, "events");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let half = bytes.len() / 2;
+    bytes[half - 500..half + 500]
+        .iter_mut()
+        .for_each(|byte| *byte ^= 0x55);
+    std::fs::write(&file, bytes).unwrap();
+    assert_eq!(kinds(&world).await, []);
+    let all = Window::default();
+    let found = verify_deep(&world.raw, &world.lake, all, &mut |_| ()).await;
+    let found = found.unwrap().findings;
+    // A page has no sum: what was changed may decompress to something else.
+    let kinds = [FindingKind::DamagedDataFile, FindingKind::OtherValues];
+    assert!(kinds.contains(&found.kept()[0].kind), "{found:?}");
+    let whole = loaded().await;
+    let found = verify_deep(&whole.raw, &whole.lake, all, &mut |_| ()).await;
+    assert_eq!(found.unwrap().findings, Findings::default());
 }

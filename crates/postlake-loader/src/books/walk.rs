@@ -109,10 +109,20 @@ impl Walk<'_> {
             match self.raw.segments_after(day, stream, after).await {
                 Ok(keys) => {
                     let Some(last) = keys.last() else {
+                        let loaded = u64::try_from(position).unwrap_or(0);
+                        if after < loaded && self.unlisted(stream, after + 1, position).await? {
+                            after += 1;
+                            continue;
+                        }
                         break;
                     };
                     after = last.number().get();
                     self.segments(keys, position).await?;
+                }
+                Err(ListError::Hole { missing, .. })
+                    if self.unlisted(stream, missing, position).await? =>
+                {
+                    after = missing;
                 }
                 Err(ListError::Hole { missing, found }) => {
                     after = found.number().get() - 1;
@@ -126,6 +136,25 @@ impl Walk<'_> {
             self.missing(stream, (after + 1, loaded), position);
         }
         Ok(())
+    }
+
+    /// A listing while others write may pass over what is there: a segment that should be listed is
+    /// asked for by its name. True if it is there; then it was looked at.
+    async fn unlisted(
+        &mut self,
+        stream: StreamName,
+        number: u64,
+        position: i64,
+    ) -> Result<bool, LoadError> {
+        let Ok(number) = SegmentNumber::new(number) else {
+            return Ok(false);
+        };
+        let key = SegmentKey::new(stream, number);
+        if !self.raw.is_there(&key).await.map_err(LoadError::Read)? {
+            return Ok(false);
+        }
+        self.segments(vec![key], position).await?;
+        Ok(true)
     }
 
     fn missing(&mut self, stream: StreamName, (first, last): (u64, u64), position: i64) {

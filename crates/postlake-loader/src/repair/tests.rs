@@ -3,7 +3,7 @@
 use postlake_raw::{Batch, SegmentNumber, SourceKind};
 
 use super::*;
-use crate::books::tests::{loaded, verified};
+use crate::books::tests::{loaded, raw_of, verified};
 use crate::books::{FindingKind, Window};
 use crate::index::KeyLimits;
 use crate::pass::tests::{World, body, event, noon};
@@ -11,14 +11,17 @@ use crate::replay::{Choice, Replay, ReplayReport};
 use crate::upkeep::Rules;
 
 async fn repaired(world: &World, dry_run: bool) -> RepairReport {
-    let repair = Repair {
+    repair_of(world, dry_run).run().await.unwrap()
+}
+
+fn repair_of(world: &World, dry_run: bool) -> Repair {
+    Repair {
         raw: world.raw.clone(),
         lake: world.lake.clone(),
         now: noon(),
         who: "somebody".to_owned(),
         dry_run,
-    };
-    repair.run().await.unwrap()
+    }
 }
 
 async fn replayed(world: &World) -> ReplayReport {
@@ -153,4 +156,89 @@ fn data_file(world: &World, table: &str) -> std::path::PathBuf {
     let day = days.find(|day| !day.ends_with("_delta_log")).unwrap();
     let mut files = std::fs::read_dir(day).unwrap();
     files.next().unwrap().unwrap().path()
+}
+
+#[tokio::test]
+async fn a_segment_whose_account_has_gone_was_loaded_all_the_same() {
+    let world = loaded().await;
+    let mut batches = world.lake.table(Table::Batches).await.unwrap().unwrap();
+    batches.expire_before(i32::MAX).await.unwrap();
+    let damaged = raw_of(&world, |number, bytes| match number {
+        2 => Some(bytes[..bytes.len() - 1].to_vec()),
+        _ => Some(bytes),
+    });
+    let damaged = World {
+        raw: damaged.await,
+        ..world
+    };
+    let report = repaired(&damaged, false).await;
+    assert_eq!(report.saved, [], "{report:?}");
+    assert!(
+        report.hopeless[0].contains("it was loaded before"),
+        "{report:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_repair_that_was_broken_off_before_its_replay_is_made_up_for() {
+    let world = loaded().await;
+    let counts = world.counts().await;
+    std::fs::remove_file(data_file(&world, "events")).unwrap();
+    let repair = repair_of(&world, false);
+    assert!(repair.run().await.unwrap().owes_replay);
+    // It ended here, and nothing looks damaged any more.
+    let again = repair.run().await.unwrap();
+    assert!(
+        again.owes_replay && again.data_files.is_empty(),
+        "{again:?}"
+    );
+    replayed(&world).await;
+    repair.finish().await.unwrap();
+    assert_eq!(repair.run().await.unwrap(), RepairReport::default());
+    assert_eq!(world.counts().await, counts);
+    // The position is nobody else's: loading goes on.
+    let found = verified(&world, Window::default()).await.findings;
+    assert_eq!(found.faults(), 0, "{found:?}");
+}
+
+#[tokio::test]
+async fn a_note_of_a_copy_that_never_came_excuses_nothing() {
+    let mut world = World::new();
+    world.land(&[&body(&[event(1)])]).await;
+    let key = world.key(2);
+    world.raw.land(&key, cut_segment(&key)).await.unwrap();
+    world.loader().pass().await.unwrap();
+    let note = AuditEntry {
+        at: noon(),
+        who: "somebody".to_owned(),
+        what: DEED.to_owned(),
+        to: vec![format!("{key} {} 1", key.salvaged())],
+        why: None,
+    };
+    world.raw.note(&note).await.unwrap();
+    let found = verified(&world, Window::default()).await.findings;
+    assert_eq!(
+        found.kept()[0].kind,
+        FindingKind::DamagedSegment,
+        "{found:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_segment_that_the_disk_does_not_give_ends_neither_repair_nor_replay() {
+    let store = crate::moody::Moody::new();
+    let mut world = World {
+        raw: RawStore::new(std::sync::Arc::clone(&store) as _),
+        ..World::new()
+    };
+    for id in 1..=3 {
+        world.land(&[&body(&[event(id)])]).await;
+    }
+    world.loader().pass().await.unwrap();
+    store.does_not_read(&world.key(2));
+    let report = repaired(&world, false).await;
+    assert_eq!(report.unread.len(), 1, "{report:?}");
+    assert!(report.unread[0].contains("0000000002"), "{report:?}");
+    let report = replayed(&world).await;
+    assert_eq!((report.unread_segments, report.segments), (1, 2));
 }

@@ -1,11 +1,15 @@
 //! Small files into large ones, table by table, group by group.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
+use futures::TryStreamExt as _;
 use postlake_event::schema::Table;
-use postlake_lake::{Amounts, Lake};
+use postlake_lake::{Amounts, Group, Lake, LakeError, LakeTable, StoredFile};
 
 use super::{Bounds, CONFLICTS, is_conflict, open};
 use crate::error::LoadError;
+use crate::ledger::chain;
 
 /// What became of the files of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +20,8 @@ pub struct Compacted {
     pub groups: u64,
     /// Groups that are left for the next time.
     pub left: u64,
+    /// Files that cannot be read or are not what the log says: they stay as they are.
+    pub unreadable: u64,
     /// What was read and written; of a dry run what would be read.
     pub amounts: Amounts,
 }
@@ -57,6 +63,7 @@ impl Compacted {
             table,
             groups: 0,
             left: 0,
+            unreadable: 0,
             amounts: Amounts::default(),
         }
     }
@@ -77,7 +84,8 @@ async fn plan(lake: &Lake, table: Table, now: DateTime<Utc>) -> Result<Compacted
     let Some(open) = open(lake, table).await? else {
         return Ok(planned);
     };
-    for group in open.compaction(now).map_err(LoadError::Lake)? {
+    let groups = open.compaction(now, &HashSet::new());
+    for group in groups.map_err(LoadError::Lake)? {
         planned.add(&Amounts {
             files_removed: group.files.len() as u64,
             files_added: 1,
@@ -89,6 +97,9 @@ async fn plan(lake: &Lake, table: Table, now: DateTime<Utc>) -> Result<Compacted
     Ok(planned)
 }
 
+/// Files that are passed over before the store is taken for what fails.
+const MOST_UNREADABLE: u64 = 10;
+
 async fn compact_table(
     lake: &Lake,
     table: Table,
@@ -98,11 +109,13 @@ async fn compact_table(
 ) -> Result<Compacted, LoadError> {
     let mut done = Compacted::nothing(table);
     let mut conflicts = 0;
+    let mut unreadable = HashSet::<String>::new();
     let Some(mut open) = open(lake, table).await? else {
         return Ok(done);
     };
     loop {
-        let groups = open.compaction(now).map_err(LoadError::Lake)?;
+        let groups = open.compaction(now, &unreadable);
+        let groups = groups.map_err(LoadError::Lake)?;
         done.left = groups.len() as u64;
         let merged = usize::try_from(done.groups).unwrap_or(usize::MAX);
         let Some(group) = groups.first().filter(|_| !bounds.leave(merged)) else {
@@ -117,8 +130,39 @@ async fn compact_table(
             // Somebody else is at it.
             Err(error) if is_conflict(&error) && conflicts < CONFLICTS => conflicts += 1,
             Err(error) if is_conflict(&error) => return Ok(done),
-            Err(error) => return Err(LoadError::Lake(error)),
+            // The others do not wait for whoever repairs it.
+            Err(error) => {
+                let found = unreadable_of(&open, group).await;
+                if found.is_empty() || done.unreadable >= MOST_UNREADABLE {
+                    return Err(LoadError::Lake(error));
+                }
+                tracing::warn!("{}; `postlake verify` says more", chain(&error));
+                done.unreadable += found.len() as u64;
+                unreadable.extend(found);
+            }
         }
         open.refresh().await.map_err(LoadError::Lake)?;
     }
+}
+
+/// Those of a group that cannot be read, or hold other rows than the log says.
+async fn unreadable_of(table: &LakeTable, group: &Group) -> Vec<String> {
+    let mut found = Vec::new();
+    for file in &group.files {
+        match rows_in(table, file).await {
+            Ok(rows) if file.about.rows.is_none_or(|said| said == rows) => {}
+            Ok(_) | Err(_) => found.push(file.path.clone()),
+        }
+    }
+    found
+}
+
+/// The rows of a file, every page of it read.
+pub(crate) async fn rows_in(table: &LakeTable, file: &StoredFile) -> Result<u64, LakeError> {
+    let mut rows = table.rows_of(file).await?;
+    let mut count = 0;
+    while let Some(batch) = rows.try_next().await? {
+        count += batch.num_rows() as u64;
+    }
+    Ok(count)
 }

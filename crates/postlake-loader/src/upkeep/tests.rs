@@ -360,3 +360,23 @@ async fn a_sink_that_is_half_filled_finds_the_files_of_its_version() {
     let there = there.unwrap().unwrap().survey().await.unwrap();
     assert_eq!((there.faults, there.rows), (Vec::new(), 36));
 }
+
+#[tokio::test]
+async fn one_unreadable_file_holds_up_no_other() {
+    let mut world = World::new();
+    for events in 1..=20 {
+        world.receive(events).await;
+    }
+    let open = world.lake.table(Table::Events).await.unwrap().unwrap();
+    let broken = open.stored_files().unwrap().swap_remove(3);
+    let lake = world.lake.url().directory().unwrap().join("lake/events");
+    std::fs::write(lake.join(&broken.path), "no parquet").unwrap();
+    let mut quiet = |_: &Compacted| {};
+    let bounds = Bounds::none(&world.lake);
+    let now = world.clock.now();
+    let done = compact(&world.lake, now, &bounds, false, &mut quiet).await;
+    let done = done.unwrap();
+    assert_eq!((done[0].unreadable, done[0].groups), (1, 1));
+    assert_eq!(world.files(Table::Events).await, 2);
+    assert_eq!(world.files(Table::Batches).await, 1);
+}

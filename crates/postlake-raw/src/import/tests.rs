@@ -91,6 +91,7 @@ fn counts(imported: &Imported) -> [u64; 5] {
 #[tokio::test]
 async fn objects_become_batches_byte_for_byte() {
     let case = Case::new();
+    case.clock.set("2100-01-01T00:00:00Z".parse().unwrap());
     let gzip = [&GZIP_MAGIC[..], b"rest"].concat();
     let objects: [(&str, &[u8], SourceKind, Option<&str>); 6] = [
         (
@@ -275,5 +276,21 @@ async fn an_import_that_was_broken_off_goes_on() {
                 "{fault:?} {spared} {landed:?}"
             );
         }
+    }
+}
+
+#[tokio::test]
+async fn an_object_of_the_future_was_received_now_and_is_known_later() {
+    // The store's clock is months ahead of ours.
+    let case = Case::new();
+    case.put("a.json", b"[]").await;
+    assert_eq!(case.run().await.events, 1);
+    let batch = case.batches().await.remove(0);
+    assert_eq!(batch.envelope.received_at, case.clock.now());
+    let (name, _) = &batch.envelope.headers[1];
+    assert_eq!(name, WRITTEN_HEADER);
+    for later in ["2026-01-03T00:00:00Z", "2036-01-03T00:00:00Z"] {
+        case.clock.set(later.parse().unwrap());
+        assert_eq!(case.run().await.known, 1);
     }
 }

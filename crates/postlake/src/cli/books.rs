@@ -33,6 +33,7 @@ Ends with 0 when all holds, with 65 when something does not: each finding names 
 Examples:
   postlake verify
   postlake verify --since 24h --ledger
+  postlake verify --deep
   postlake verify -o json | jq '.findings'")]
 pub(crate) struct VerifyArgs {
     #[command(flatten)]
@@ -40,6 +41,9 @@ pub(crate) struct VerifyArgs {
     /// Show the ledger too: what was received in each hour, and what became of it.
     #[arg(long)]
     pub(crate) ledger: bool,
+    /// Read every page of every data file too, and compare every value with what raw says.
+    #[arg(long)]
+    pub(crate) deep: bool,
     /// How to write the report.
     #[arg(short, long, value_enum, default_value = "table")]
     pub(crate) output: ReportFormat,

@@ -2,15 +2,15 @@
 
 use std::process::ExitCode;
 
-use postlake_loader::Choice;
 use postlake_loader::repair::{Repair, RepairReport};
+use postlake_loader::{Choice, ReplayReport};
 use postlake_serve::visible;
 use serde_json::json;
 
 use crate::cli::{RepairArgs, ReportFormat};
 use crate::command::load;
 use crate::command::output::{print, who};
-use crate::command::replay::{Deed, replay};
+use crate::command::replay::{self, Deed, complete, replay};
 use crate::config::{Flags, Settings};
 use crate::exit::{Exit, Failure};
 use crate::role::load_failure;
@@ -29,31 +29,61 @@ pub(crate) async fn run(arguments: RepairArgs) -> Result<ExitCode, Failure> {
         .run()
         .await
         .map_err(|error| load_failure("repair", error))?;
-    match arguments.output {
-        ReportFormat::Json => print(&object(&report, arguments.dry_run).to_string())?,
-        ReportFormat::Table => tell(&report, arguments.dry_run)?,
+    let told = arguments.output == ReportFormat::Table;
+    if told {
+        tell(&report, arguments.dry_run)?;
     }
-    // Also what a pass has begun: its rows in a file that went must be known before the replay.
-    let anything = !report.saved.is_empty() || !report.data_files.is_empty();
-    if !arguments.dry_run && anything {
-        load::all(&mut wire::loader(&settings)?).await?;
+    let replayed = match arguments.dry_run {
+        true => None,
+        false => made_good(&settings, &repair, &report, arguments.output).await?,
+    };
+    match (told, &replayed) {
+        (true, Some(replayed)) => replay::tell(replayed, false)?,
+        (true, None) => {}
+        (false, _) => {
+            let object = object(&report, replayed.as_ref(), arguments.dry_run);
+            print(&object.to_string())?;
+        }
     }
-    if !arguments.dry_run && !report.data_files.is_empty() {
-        let deed = Deed {
-            what: "replay",
-            to: vec!["all, for a repair".to_owned()],
-            dry_run: false,
-            output: arguments.output,
-        };
-        replay(&settings, &Choice::default(), deed).await?;
-    }
-    match report.hopeless.len() {
-        0 => Ok(ExitCode::SUCCESS),
-        left => {
+    match (report.hopeless.len(), report.unread.len()) {
+        (0, 0) => replayed.map_or(Ok(ExitCode::SUCCESS), |report| complete(&report)),
+        (0, unread) => {
+            let message = format!("{unread} things cannot be read at present; try again");
+            Err(Failure::new(Exit::Unavailable, message))
+        }
+        (left, _) => {
             let message = format!("{left} things cannot be repaired from what is there");
             Err(Failure::new(Exit::Data, message))
         }
     }
+}
+
+/// Loads what was saved, and brings back the rows of files that went.
+async fn made_good(
+    settings: &Settings,
+    repair: &Repair,
+    report: &RepairReport,
+    output: ReportFormat,
+) -> Result<Option<ReplayReport>, Failure> {
+    // Also what a pass has begun: its rows in a file that went must be known before the replay.
+    if !report.saved.is_empty() || report.owes_replay {
+        load::all(&mut wire::loader(settings)?).await?;
+    }
+    if !report.owes_replay {
+        return Ok(None);
+    }
+    let deed = Deed {
+        what: "replay",
+        to: vec!["all, for a repair".to_owned()],
+        dry_run: false,
+        output,
+    };
+    let replayed = replay(settings, &Choice::default(), deed).await?;
+    if replayed.unread_segments == 0 {
+        let finished = repair.finish().await;
+        finished.map_err(|error| load_failure("note that the repair is done", error))?;
+    }
+    Ok(Some(replayed))
 }
 
 fn tell(report: &RepairReport, dry_run: bool) -> Result<(), Failure> {
@@ -74,8 +104,11 @@ fn tell(report: &RepairReport, dry_run: bool) -> Result<(), Failure> {
             visible(&faults)
         ))?;
     }
-    for hopeless in &report.hopeless {
+    for hopeless in report.hopeless.iter().chain(&report.unread) {
         print(&visible(hopeless))?;
+    }
+    if report.owes_replay && report.data_files.is_empty() {
+        print("a repair was broken off before its replay; that is made up for")?;
     }
     if report == &RepairReport::default() {
         print("nothing is damaged")?;
@@ -83,7 +116,11 @@ fn tell(report: &RepairReport, dry_run: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-fn object(report: &RepairReport, dry_run: bool) -> serde_json::Value {
+fn object(
+    report: &RepairReport,
+    replayed: Option<&ReplayReport>,
+    dry_run: bool,
+) -> serde_json::Value {
     let saved = report.saved.iter().map(|saved| {
         json!({
             "from": saved.from.to_string(),
@@ -97,5 +134,8 @@ fn object(report: &RepairReport, dry_run: bool) -> serde_json::Value {
         "data_files": report.data_files,
         "saved": saved.collect::<Vec<_>>(),
         "hopeless": report.hopeless,
+        "unread": report.unread,
+        "owes_replay": report.owes_replay,
+        "replay": replayed.map(|report| replay::object(report, false)),
     })
 }

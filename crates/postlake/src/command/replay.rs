@@ -38,7 +38,7 @@ pub(crate) async fn run(arguments: ReplayArgs) -> Result<ExitCode, Failure> {
         dry_run: arguments.dry_run,
         output: arguments.output,
     };
-    replay(&settings, &choice, deed).await
+    replay_and_tell(&settings, &choice, deed).await
 }
 
 /// What was not loaded yet is loaded first.
@@ -56,11 +56,40 @@ pub(super) struct Deed {
 }
 
 /// Replays what is chosen, with a note in the audit log before and a report after it.
-pub(super) async fn replay(
+pub(super) async fn replay_and_tell(
     settings: &Settings,
     choice: &Choice,
     deed: Deed,
 ) -> Result<ExitCode, Failure> {
+    let (dry_run, output) = (deed.dry_run, deed.output);
+    let report = replay(settings, choice, deed).await?;
+    match output {
+        ReportFormat::Json => print(&object(&report, dry_run).to_string())?,
+        ReportFormat::Table => tell(&report, dry_run)?,
+    }
+    complete(&report)
+}
+
+/// # Errors
+/// When segments were passed over.
+pub(super) fn complete(report: &ReplayReport) -> Result<ExitCode, Failure> {
+    match report.unread_segments {
+        0 => Ok(ExitCode::SUCCESS),
+        unread => {
+            let message = format!(
+                "{unread} segments cannot be read at present; what could be done stands, try again"
+            );
+            Err(Failure::new(Exit::Unavailable, message))
+        }
+    }
+}
+
+/// Replays what is chosen, with a note in the audit log before.
+pub(super) async fn replay(
+    settings: &Settings,
+    choice: &Choice,
+    deed: Deed,
+) -> Result<ReplayReport, Failure> {
     let raw = wire::raw_store(&settings.data)?;
     let now = wire::clock().now();
     if !deed.dry_run {
@@ -89,12 +118,7 @@ pub(super) async fn replay(
     };
     let report = replay.run(choice, &mut watch).await;
     meter.clear();
-    let report = report.map_err(failed)?;
-    match deed.output {
-        ReportFormat::Json => print(&object(&report, deed.dry_run).to_string())?,
-        ReportFormat::Table => tell(&report, deed.dry_run)?,
-    }
-    Ok(ExitCode::SUCCESS)
+    report.map_err(failed)
 }
 
 fn failed(error: LoadError) -> Failure {
@@ -152,13 +176,14 @@ fn words(arguments: &ReplayArgs) -> Vec<String> {
     words
 }
 
-fn tell(report: &ReplayReport, dry_run: bool) -> Result<(), Failure> {
+pub(super) fn tell(report: &ReplayReport, dry_run: bool) -> Result<(), Failure> {
     for (segments, what) in [
         (
             report.damaged_segments,
             "cannot be decoded; see `postlake verify`",
         ),
         (report.missing_segments, "are not there"),
+        (report.unread_segments, "cannot be read at present"),
         (
             report.waiting_segments,
             "are not loaded yet and were left to the loader",
@@ -194,12 +219,13 @@ fn tell(report: &ReplayReport, dry_run: bool) -> Result<(), Failure> {
     ))
 }
 
-fn object(report: &ReplayReport, dry_run: bool) -> serde_json::Value {
+pub(super) fn object(report: &ReplayReport, dry_run: bool) -> serde_json::Value {
     json!({
         "dry_run": dry_run,
         "segments": report.segments,
         "damaged_segments": report.damaged_segments,
         "missing_segments": report.missing_segments,
+        "unread_segments": report.unread_segments,
         "waiting_segments": report.waiting_segments,
         "batches": report.batches,
         "items": report.items,

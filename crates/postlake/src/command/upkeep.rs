@@ -32,7 +32,7 @@ pub(crate) async fn compact(arguments: CompactArgs) -> Result<ExitCode, Failure>
         let tables: Vec<Value> = done.iter().map(compacted).collect();
         let report = json!({ "dry_run": arguments.dry_run, "tables": tables });
         print(&report.to_string())?;
-        return Ok(ExitCode::SUCCESS);
+        return all_readable(&done);
     }
     for table in &done {
         let (name, amounts) = (table.table.name(), &table.amounts);
@@ -55,7 +55,21 @@ pub(crate) async fn compact(arguments: CompactArgs) -> Result<ExitCode, Failure>
             ));
         }
     }
-    Ok(ExitCode::SUCCESS)
+    all_readable(&done)
+}
+
+/// # Errors
+/// When files stay as they are because they cannot be read.
+fn all_readable(done: &[Compacted]) -> Result<ExitCode, Failure> {
+    match done.iter().map(|table| table.unreadable).sum::<u64>() {
+        0 => Ok(ExitCode::SUCCESS),
+        files => {
+            let message = format!(
+                "{files} files cannot be read and stay as they are; see `postlake verify` and `repair`"
+            );
+            Err(Failure::new(Exit::Data, message))
+        }
+    }
 }
 
 fn compacted(done: &Compacted) -> Value {
@@ -63,6 +77,7 @@ fn compacted(done: &Compacted) -> Value {
         "table": done.table.name(),
         "groups": done.groups,
         "groups_left": done.left,
+        "files_unreadable": done.unreadable,
         "files_before": done.amounts.files_removed,
         "files_after": done.amounts.files_added,
         "bytes_before": done.amounts.bytes_removed,

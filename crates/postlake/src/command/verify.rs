@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, UInt64Array};
 use chrono::{DateTime, Utc};
 use postlake_loader::books::{Finding, FindingKind, Hour, Progress, Window};
-use postlake_loader::{Verification, verify};
+use postlake_loader::{Verification, verify, verify_deep};
 use postlake_serve::format::{self, Format};
 use postlake_serve::visible;
 use serde_json::{Value, json};
@@ -28,7 +28,11 @@ pub(crate) async fn run(arguments: VerifyArgs) -> Result<ExitCode, Failure> {
     let meter = Meter::new("days");
     let mut watch =
         |progress: &Progress| meter.show(progress.days, progress.of_days, said(progress));
-    let found = verify(&raw, &lake, window(&arguments.window), &mut watch).await;
+    let window = window(&arguments.window);
+    let found = match arguments.deep {
+        true => verify_deep(&raw, &lake, window, &mut watch).await,
+        false => verify(&raw, &lake, window, &mut watch).await,
+    };
     meter.clear();
     let found = found.map_err(|error| load_failure("verify", error))?;
     match arguments.output {

@@ -68,6 +68,10 @@ pub(crate) fn load_failure(doing: impl Into<String>, error: LoadError) -> Failur
     match error {
         LoadError::Newer { key, source } => newer(&key, source),
         LoadError::Lake(source) if source.kind() == ErrorKind::Newer => newer_lake(source),
+        error if error.is_conflict() => {
+            let doing = format!("{}; others commit all the time, try again", doing.into());
+            Failure::caused(Exit::TryAgain, doing, error)
+        }
         error => Failure::caused(Exit::Unavailable, doing, error),
     }
 }

@@ -95,7 +95,7 @@ async fn chosen(
 ) -> Result<Vec<ItemPlace>, Failure> {
     let engine = wire::local_engine(&settings.data)?;
     if arguments.all {
-        let items = items::filtered(&engine, &arguments.filter, MOST_DROPPED).await?;
+        let items = items::all_filtered(&engine, &arguments.filter, MOST_DROPPED).await?;
         return Ok(items.iter().filter_map(items::Item::place).collect());
     }
     for place in &arguments.places {

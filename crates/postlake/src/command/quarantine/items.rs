@@ -57,6 +57,29 @@ pub(super) async fn filtered(
     .await
 }
 
+/// All items that a filter leaves.
+///
+/// # Errors
+/// When there are more than `most`: none of them is passed over in silence.
+pub(super) async fn all_filtered(
+    engine: &SqlEngine,
+    filter: &QuarantineFilter,
+    most: usize,
+) -> Result<Vec<Item>, Failure> {
+    let found = filtered(engine, filter, most.saturating_add(1)).await?;
+    match found.len() > most {
+        false => Ok(found),
+        true => Err(too_many("items", most)),
+    }
+}
+
+fn too_many(what: &str, most: usize) -> Failure {
+    let message = format!(
+        "these are more than {most} {what}, the most that go at once; choose fewer with --since and --until"
+    );
+    Failure::new(Exit::Usage, message)
+}
+
 /// The item at a place, if it is in quarantine.
 pub(super) async fn at(engine: &SqlEngine, place: &ItemPlace) -> Result<Option<Item>, Failure> {
     let condition = format!(
@@ -85,10 +108,14 @@ pub(in crate::command) async fn places_of_batch(
     }
     let engine = wire::local_engine(&settings.data)?;
     let sql = format!(
-        "SELECT stream, segment, batch_index FROM batches WHERE batch_id = '{}' LIMIT {MOST_BATCHES}",
-        id.replace('\'', "''")
+        "SELECT stream, segment, batch_index FROM batches WHERE batch_id = '{}' LIMIT {}",
+        id.replace('\'', "''"),
+        MOST_BATCHES + 1
     );
     let rows: Vec<Row> = read(&engine, &sql).await?;
+    if rows.len() > MOST_BATCHES {
+        return Err(too_many("batches", MOST_BATCHES));
+    }
     let places = rows
         .iter()
         .map(|row| ItemPlace::of_columns(&row.stream, row.segment, row.batch_index, None));

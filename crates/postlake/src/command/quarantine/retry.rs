@@ -7,7 +7,7 @@ use postlake_loader::{Choice, ItemPlace};
 use super::dropped::Dropped;
 use super::items;
 use crate::cli::QuarantineRetryArgs;
-use crate::command::replay::{Deed, replay};
+use crate::command::replay::{Deed, replay_and_tell};
 use crate::config::{Flags, Settings};
 use crate::exit::{Exit, Failure};
 use crate::wire;
@@ -25,7 +25,7 @@ pub(super) async fn run(arguments: QuarantineRetryArgs) -> Result<ExitCode, Fail
             return Err(Failure::new(Exit::Usage, message));
         }
         let dropped = Dropped::read(&wire::raw_store(&settings.data)?).await?;
-        let found = items::filtered(&engine, &arguments.filter, MOST_RETRIED).await?;
+        let found = items::all_filtered(&engine, &arguments.filter, MOST_RETRIED).await?;
         places = found.iter().filter_map(items::Item::place).collect();
         places.retain(|place| dropped.by(place).is_none());
     }
@@ -41,7 +41,7 @@ pub(super) async fn run(arguments: QuarantineRetryArgs) -> Result<ExitCode, Fail
         dry_run: arguments.dry_run,
         output: arguments.output,
     };
-    replay(&settings, &Choice::of_places(places), deed).await
+    replay_and_tell(&settings, &Choice::of_places(places), deed).await
 }
 
 /// Places that the audit log names one by one.
