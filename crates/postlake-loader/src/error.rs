@@ -3,7 +3,7 @@
 use postlake_event::sink::SinkError;
 use postlake_lake::{ErrorKind, LakeError};
 use postlake_raw::segment::SegmentError;
-use postlake_raw::{LandError, ListError, ReadError, SegmentKey};
+use postlake_raw::{LandError, ListError, MergeError, ReadError, SegmentKey};
 
 use crate::clock_fault::ClockFault;
 
@@ -41,6 +41,9 @@ pub enum LoadError {
     /// The clock cannot be right, so nothing is let go.
     #[error("let go what is older than its rule")]
     Clock(#[source] ClockFault),
+    /// Raw segments cannot be merged.
+    #[error("merge raw segments")]
+    Merge(#[source] MergeError),
     /// The mark that raw days are retired cannot be written.
     #[error("mark raw days as retired")]
     Mark(#[source] LandError),

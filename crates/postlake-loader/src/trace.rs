@@ -74,6 +74,7 @@ pub(crate) fn failed(span: &Span, error: &LoadError) {
     let word = match error {
         LoadError::Clock(_) => "clock",
         LoadError::Mark(_) => "mark",
+        LoadError::Merge(_) => "merge",
         LoadError::Lake(_) if error.is_conflict() => "conflict",
         LoadError::List(_) => "list",
         LoadError::Read(_) => "read",

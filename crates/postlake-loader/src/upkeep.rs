@@ -7,6 +7,7 @@
 
 mod clock;
 mod compaction;
+mod merging;
 mod retention;
 mod vacuuming;
 
@@ -23,6 +24,7 @@ use crate::filling::Filling;
 
 pub(crate) use compaction::rows_in;
 pub use compaction::{Compacted, WatchCompaction, compact};
+pub use merging::{MergedRaw, merge_raw};
 pub(crate) use retention::first_kept;
 pub use retention::{RetainReport, RetainedRaw, RetainedTable, Retention, Rules, retain};
 pub use vacuuming::{VacuumedTable, Vacuuming, vacuum};
@@ -64,8 +66,11 @@ impl Bounds {
     }
 
     fn leave(&self, groups: usize) -> bool {
-        let enough = self.groups.is_some_and(|most| groups >= most);
-        enough || self.until.is_some_and(|until| Instant::now() >= until)
+        self.groups.is_some_and(|most| groups >= most) || self.is_over()
+    }
+
+    fn is_over(&self) -> bool {
+        self.until.is_some_and(|until| Instant::now() >= until)
     }
 }
 

@@ -2,12 +2,14 @@
 //!
 //! ```text
 //! raw/<YYYY-MM-DD>/<stream>/<number, 10 digits>.seg.zst
+//! raw/<YYYY-MM-DD>/<stream>/<first number>-<last number>.seg.zst
 //! maintenance/audit/<time>-<16 hex digits>.json
 //! maintenance/raw-retired/<YYYY-MM-DD>.json
 //! ```
 //!
 //! Nothing a sender says is ever part of a name: a stream is a time and a random number of ours.
 
+mod merged;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +21,9 @@ use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Clock;
+
+pub use merged::MergedKey;
+pub(crate) use merged::SegmentNumbers;
 
 const ROOT: &str = "raw";
 const AUDIT: &str = "maintenance/audit";
@@ -249,20 +254,28 @@ impl SegmentKey {
     }
 
     fn parse_exact(name: &str) -> Option<Self> {
-        let mut parts = name.split('/');
-        let (root, date, stream, file) =
-            (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-        if root != ROOT || parts.next().is_some() {
-            return None;
-        }
-        let number = file.strip_suffix(SUFFIX)?;
-        if number.len() != NUMBER_DIGITS || !number.bytes().all(|byte| byte.is_ascii_digit()) {
-            return None;
-        }
-        let number = SegmentNumber::new(number.parse().ok()?).ok()?;
-        let key = Self::new(StreamName::parse(stream).ok()?, number);
-        (date_folder(key.date()) == date).then_some(key)
+        let (stream, file) = parse_file(name)?;
+        Some(Self::new(stream, parse_number(file)?))
     }
+}
+
+/// The stream and the numbers of a name in the folder of a stream.
+fn parse_file(name: &str) -> Option<(StreamName, &str)> {
+    let mut parts = name.split('/');
+    let (root, date, stream, file) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    if root != ROOT || parts.next().is_some() {
+        return None;
+    }
+    let stream = StreamName::parse(stream).ok()?;
+    let file = file.strip_suffix(SUFFIX)?;
+    (date_folder(stream.date()) == date).then_some((stream, file))
+}
+
+fn parse_number(text: &str) -> Option<SegmentNumber> {
+    if text.len() != NUMBER_DIGITS || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    SegmentNumber::new(text.parse().ok()?).ok()
 }
 
 impl fmt::Display for SegmentKey {

@@ -56,9 +56,10 @@ pub mod import;
 
 pub use batch::{Batch, Envelope, SourceKind};
 pub use directory::DurableDirectory;
-pub use key::{KeyError, SegmentKey, SegmentNumber, StreamName};
+pub use key::{KeyError, MergedKey, SegmentKey, SegmentNumber, StreamName};
 pub use probe::SyncSpeed;
 pub use store::{
     CreateOnly, LandCause, LandError, LandErrorKind, ListError, MAX_FOREIGN_NAMES,
-    MAX_SEGMENTS_LISTED, RawStore, ReadError, Retired, StoredDay, Waiting,
+    MAX_SEGMENTS_LISTED, MERGED_BYTES, MERGED_FROM, MERGED_SEGMENTS, MergeError, Mergeable,
+    RawStore, ReadError, Retired, StoredDay, Waiting,
 };

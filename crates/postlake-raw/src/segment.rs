@@ -5,6 +5,7 @@
 //! and the SHA-256 that its envelope says. Offsets in errors count decompressed bytes, which is
 //! what `zstdcat` prints.
 
+pub(crate) mod merged;
 mod salvage;
 #[cfg(test)]
 mod tests;

@@ -10,11 +10,13 @@ mod cause;
 #[cfg(test)]
 pub(crate) mod faults;
 mod foreign;
+mod merged;
 mod retired;
 #[cfg(test)]
 mod tests;
 mod waiting;
 
+pub use merged::{MERGED_BYTES, MERGED_FROM, MERGED_SEGMENTS, MergeError, Mergeable};
 pub use retired::{Retired, StoredDay};
 pub use waiting::Waiting;
 
@@ -28,7 +30,7 @@ use object_store::path::Path;
 use object_store::{GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use tracing::debug;
 
-use crate::key::{self, SegmentKey, SegmentNumber, StreamName};
+use crate::key::{self, SegmentKey, SegmentNumber, SegmentNumbers, StreamName};
 use crate::segment::{
     self, HEADER_OBJECT_BYTES, MAX_OBJECT_BYTES, Segment, SegmentError, SegmentHeader,
 };
@@ -159,6 +161,7 @@ pub enum CreateOnly {
 pub struct RawStore {
     store: Arc<dyn ObjectStore>,
     reading_proves: bool,
+    last_merged: Arc<merged::LastMerged>,
 }
 
 impl RawStore {
@@ -167,6 +170,7 @@ impl RawStore {
         Self {
             store,
             reading_proves: false,
+            last_merged: Arc::default(),
         }
     }
 
@@ -177,6 +181,7 @@ impl RawStore {
         Self {
             store,
             reading_proves: true,
+            last_merged: Arc::default(),
         }
     }
 
@@ -280,14 +285,23 @@ impl RawStore {
         );
         let mut found = self.numbers_after(stream, after).await?;
         found.sort_unstable();
-        let ordered = found.iter().zip(after.saturating_add(1)..);
-        let without_hole = ordered.take_while(|(number, expected)| number.get() == *expected);
-        let segments: Vec<_> = without_hole
-            .take(MAX_SEGMENTS_LISTED)
-            .map(|(number, _)| SegmentKey::new(stream, *number))
-            .collect();
+        let mut segments = Vec::new();
+        let mut next = after.saturating_add(1);
+        for (first, last) in &found {
+            // A merged object is listed whole: the next listing begins behind it.
+            if first.get() > next || segments.len() >= MAX_SEGMENTS_LISTED {
+                break;
+            }
+            let numbers = (next..=last.get()).map(SegmentNumber::new);
+            segments.extend(
+                numbers
+                    .flatten()
+                    .map(|number| SegmentKey::new(stream, number)),
+            );
+            next = next.max(last.get().saturating_add(1));
+        }
         match found.first() {
-            Some(number) if segments.is_empty() => Err(ListError::Hole {
+            Some((number, _)) if segments.is_empty() => Err(ListError::Hole {
                 missing: after.saturating_add(1),
                 found: SegmentKey::new(stream, *number),
             }),
@@ -309,25 +323,35 @@ impl RawStore {
     /// read, and nothing is known about the rest. An empty object is [`ReadError::Unavailable`].
     pub async fn read_header(&self, key: &SegmentKey) -> Result<SegmentHeader, ReadError> {
         let start = GetOptions::new().with_range(Some(0..HEADER_OBJECT_BYTES));
-        let object = self.store.get_opts(&key.path(), start).await;
-        let object = object.map_err(unread(key))?;
-        let bytes = object.bytes().await.map_err(unread(key))?;
+        let bytes = match self.store.get_opts(&key.path(), start).await {
+            Ok(object) => object.bytes().await.map_err(unread(key))?,
+            Err(object_store::Error::NotFound { .. }) => self.read_in_merged(key).await?,
+            Err(error) => return Err(unread(key)(error)),
+        };
         segment::decode_header(Some(key), &bytes)
             .map_err(|source| ReadError::Damaged { key: *key, source })
     }
 
-    /// True if an object stands under `key`; it is not read.
+    /// True if a segment is there, in an object of its own or in a merged one; it is not read.
     pub async fn is_there(&self, key: &SegmentKey) -> Result<bool, ReadError> {
         match self.store.head(&key.path()).await {
             Ok(_) => Ok(true),
-            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(object_store::Error::NotFound { .. }) => Ok(self.merged_of(key).await?.is_some()),
             Err(source) => Err(unread(key)(source)),
         }
     }
 
-    /// The object under `key` as it is in the store, not verified. An object of more than
-    /// [`MAX_OBJECT_BYTES`] is damaged and not read.
+    /// The bytes of a segment as they are in the store, not verified: of its own object, or of the one that
+    /// it was merged into. An object of more than [`MAX_OBJECT_BYTES`] is damaged and not read.
     pub async fn read_bytes(&self, key: &SegmentKey) -> Result<Bytes, ReadError> {
+        match self.read_own(key).await {
+            Err(ReadError::NotFound { .. }) => self.read_in_merged(key).await,
+            read => read,
+        }
+    }
+
+    /// As [`RawStore::read_bytes`], of its own object alone.
+    pub(crate) async fn read_own(&self, key: &SegmentKey) -> Result<Bytes, ReadError> {
         let object = self.store.get(&key.path()).await.map_err(unread(key))?;
         if object.meta.size > MAX_OBJECT_BYTES {
             let (key, bytes) = (*key, object.meta.size);
@@ -346,7 +370,7 @@ impl RawStore {
         while foreign.len() < MAX_FOREIGN_NAMES
             && let Some(object) = names.try_next().await.map_err(unavailable(&prefix))?
         {
-            if SegmentKey::parse(object.location.as_ref()).is_err() {
+            if SegmentNumbers::of(object.location.as_ref()).is_none() {
                 foreign.push(object.location.to_string());
             }
         }
@@ -421,15 +445,18 @@ impl RawStore {
         &self,
         stream: StreamName,
         after: u64,
-    ) -> Result<Vec<SegmentNumber>, ListError> {
+    ) -> Result<Vec<(SegmentNumber, SegmentNumber)>, ListError> {
         let prefix = key::stream_prefix(stream);
         let offset = key::listing_offset(stream, after);
         let mut objects = self.store.list_with_offset(Some(&prefix), &offset);
         let mut numbers = Vec::new();
         while let Some(object) = objects.try_next().await.map_err(unavailable(&prefix))? {
-            match SegmentKey::parse(object.location.as_ref()) {
-                Ok(key) => numbers.push(key.number()),
-                Err(_) => debug!(object.path = %object.location, "not a segment, passed over"),
+            match SegmentNumbers::of(object.location.as_ref()) {
+                Some(found) if found.last().get() > after => {
+                    numbers.push((found.first(), found.last()));
+                }
+                Some(_) => {}
+                None => debug!(object.path = %object.location, "not a segment, passed over"),
             }
         }
         Ok(numbers)

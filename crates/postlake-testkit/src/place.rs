@@ -316,6 +316,24 @@ impl Place {
         wait_on(async move { raw.land(&key, bytes).await }).unwrap();
     }
 
+    /// Puts a stream of that many days ago, with so many segments of an event each.
+    pub fn put_stream(&self, days_ago: i64, segments: u64) {
+        let at = SystemClock.now() - TimeDelta::days(days_ago);
+        let stream = StreamName::new(&ManualClock::new(at));
+        let raw = RawStore::new(self.store());
+        for number in 1..=segments {
+            let (id, seconds) = (format!("{days_ago}-{number}"), at.timestamp());
+            let body = format!(
+                r#"[{{"msys":{{"message_event":{{"type":"delivery","event_id":"{id}","timestamp":"{seconds}"}}}}}}]"#
+            );
+            let batch = Batch::new(SourceKind::Event, at, None, Vec::new(), body.into());
+            let key = SegmentKey::new(stream, SegmentNumber::new(number).unwrap());
+            let bytes = segment::encode(&key, &[batch]).unwrap();
+            let raw = raw.clone();
+            wait_on(async move { raw.land(&key, bytes).await }).unwrap();
+        }
+    }
+
     /// All objects below a prefix, by name.
     pub fn objects(&self, prefix: &str) -> Vec<(String, Bytes)> {
         let store = self.store();

@@ -59,6 +59,18 @@ impl World {
         self.land(at, 1).await;
     }
 
+    /// Segments of one stream, each with an event, loaded.
+    async fn stream(&mut self, numbers: impl IntoIterator<Item = u64>) {
+        for number in numbers {
+            let key = SegmentKey::new(streamed(), SegmentNumber::new(number).unwrap());
+            let body = body(number, noon(), 1);
+            let batch = Batch::new(SourceKind::Event, noon(), None, Vec::new(), body);
+            let bytes = segment::encode(&key, &[batch]).unwrap();
+            self.raw.land(&key, bytes).await.unwrap();
+        }
+        self.loader.pass().await.unwrap();
+    }
+
     /// The batch with this number, received then, comes once more, to a loader that remembers nothing.
     pub(super) async fn resend(&mut self, number: u64, then: DateTime<Utc>, events: u64) {
         let body = body(number, then, events);
@@ -113,6 +125,10 @@ impl World {
         };
         replay.run(&Choice::default(), &mut |_| ()).await.unwrap()
     }
+}
+
+fn streamed() -> StreamName {
+    StreamName::from_parts(noon(), 77)
 }
 
 /// Events of then, and an item that is broken.
@@ -379,4 +395,89 @@ async fn one_unreadable_file_holds_up_no_other() {
     assert_eq!((done[0].unreadable, done[0].groups), (1, 1));
     assert_eq!(world.files(Table::Events).await, 2);
     assert_eq!(world.files(Table::Batches).await, 1);
+}
+
+#[tokio::test]
+async fn raw_segments_of_past_days_are_merged_and_everything_reads_them() {
+    let mut world = World::new();
+    world.stream(1..=12).await;
+    // Not loaded: left alone.
+    let key = |number| SegmentKey::new(streamed(), SegmentNumber::new(number).unwrap());
+    let batch = Batch::new(
+        SourceKind::Event,
+        noon(),
+        None,
+        Vec::new(),
+        body(99, noon(), 1),
+    );
+    let bounds = Bounds::none(&world.lake);
+    let merge = async |world: &World, days: i64, dry_run: bool| {
+        let now = noon() + TimeDelta::days(days);
+        merge_raw(&world.raw, &world.lake, now, &bounds, dry_run)
+            .await
+            .unwrap()
+    };
+    // Its stream may still be written.
+    assert_eq!(merge(&world, 2, false).await, MergedRaw::default());
+    let unloaded = segment::encode(&key(13), &[batch]).unwrap();
+    world.raw.land(&key(13), unloaded).await.unwrap();
+    let planned = merge(&world, 3, true).await;
+    assert_eq!((planned.objects, planned.segments), (1, 12));
+    let before = world.raw.read_bytes(&key(7)).await.unwrap();
+    assert_eq!(merge(&world, 3, false).await, planned);
+    assert_eq!(merge(&world, 3, false).await, MergedRaw::default());
+    assert_eq!(world.raw.read_bytes(&key(7)).await.unwrap(), before);
+    // Who verifies, loads, replays and lets go reads them as before.
+    let books = world.books_hold().await;
+    assert_eq!((books.received_batches, books.waiting_batches), (13, 1));
+    world.clock.set(noon() + TimeDelta::days(3));
+    world.receive(1).await;
+    assert_eq!(world.books_hold().await.batches, 14);
+    assert!(world.replayed().await.changes_nothing());
+    let emptied = World::new();
+    let emptied = World {
+        raw: world.raw.clone(),
+        loader: Loader::new(
+            world.raw.clone(),
+            emptied.lake.clone(),
+            Arc::clone(&world.clock) as Arc<dyn Clock>,
+            PassLimits::default(),
+        ),
+        ..emptied
+    };
+    let mut emptied = emptied;
+    emptied.loader.pass().await.unwrap();
+    assert_eq!(
+        emptied.rows(Table::Events).await,
+        world.rows(Table::Events).await
+    );
+    let rules = Rules {
+        raw: Some(1),
+        ..Rules::default()
+    };
+    let retention = Retention {
+        rules,
+        now: world.clock.now(),
+        clock_is_right: true,
+        dry_run: false,
+    };
+    let gone = retain(&world.raw, &world.lake, &retention).await.unwrap();
+    assert_eq!(gone.raw.unwrap().segments, 13);
+    assert_eq!(world.raw.dates().await.unwrap().len(), 1);
+    world.books_hold().await;
+}
+
+#[tokio::test]
+async fn a_damaged_segment_stays_and_those_beside_it_are_merged() {
+    let mut world = World::new();
+    let damaged = SegmentKey::new(streamed(), SegmentNumber::new(5).unwrap());
+    world.raw.land(&damaged, "no segment".into()).await.unwrap();
+    world.stream((1..=4).chain(6..=12)).await;
+    let bounds = Bounds::none(&world.lake);
+    let now = noon() + TimeDelta::days(9);
+    let done = merge_raw(&world.raw, &world.lake, now, &bounds, false)
+        .await
+        .unwrap();
+    assert_eq!((done.objects, done.segments, done.unreadable), (2, 11, 1));
+    assert_eq!(world.raw.read_bytes(&damaged).await.unwrap(), "no segment");
 }

@@ -14,7 +14,7 @@ use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::{LandError, ListError, RawStore, unavailable};
-use crate::key::{self, SegmentKey, StreamName};
+use crate::key::{self, SegmentNumbers, StreamName};
 
 /// What a mark says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,10 +76,10 @@ impl RawStore {
     /// When the store cannot be listed.
     pub async fn stored_day(&self, date: NaiveDate) -> Result<StoredDay, ListError> {
         let mut day = StoredDay::default();
-        for (key, bytes, _) in self.objects_of(date).await? {
-            let last = day.streams.entry(key.stream()).or_default();
-            *last = key.number().get().max(*last);
-            day.segments += 1;
+        for (numbers, bytes, _) in self.objects_of(date).await? {
+            let last = day.streams.entry(numbers.stream()).or_default();
+            *last = numbers.last().get().max(*last);
+            day.segments += numbers.segments();
             day.bytes += bytes;
         }
         Ok(day)
@@ -94,12 +94,12 @@ impl RawStore {
     /// When the store cannot be listed, or refuses.
     pub async fn delete_day(&self, date: NaiveDate, seen: &StoredDay) -> Result<(), ListError> {
         let mut objects = self.objects_of(date).await?;
-        let was_seen = |key: &SegmentKey| {
-            let last = seen.streams.get(&key.stream());
-            last.is_some_and(|last| key.number().get() <= *last)
+        let was_seen = |numbers: &SegmentNumbers| {
+            let last = seen.streams.get(&numbers.stream());
+            last.is_some_and(|last| numbers.last().get() <= *last)
         };
-        objects.retain(|(key, ..)| was_seen(key));
-        objects.sort_unstable_by_key(|(key, ..)| *key);
+        objects.retain(|(numbers, ..)| was_seen(numbers));
+        objects.sort_unstable_by_key(|(numbers, ..)| (numbers.stream(), numbers.last()));
         for (_, _, path) in objects {
             match self.store.delete(&path).await {
                 Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
@@ -121,13 +121,16 @@ impl RawStore {
         }
     }
 
-    async fn objects_of(&self, date: NaiveDate) -> Result<Vec<(SegmentKey, u64, Path)>, ListError> {
+    async fn objects_of(
+        &self,
+        date: NaiveDate,
+    ) -> Result<Vec<(SegmentNumbers, u64, Path)>, ListError> {
         let prefix = key::date_prefix(date);
         let mut listing = self.store.list(Some(&prefix));
         let mut objects = Vec::new();
         while let Some(object) = listing.try_next().await.map_err(unavailable(&prefix))? {
-            if let Ok(key) = SegmentKey::parse(object.location.as_ref()) {
-                objects.push((key, object.size, object.location));
+            if let Some(numbers) = SegmentNumbers::of(object.location.as_ref()) {
+                objects.push((numbers, object.size, object.location));
             }
         }
         Ok(objects)
@@ -141,7 +144,7 @@ mod tests {
     use object_store::memory::InMemory;
 
     use super::*;
-    use crate::key::SegmentNumber;
+    use crate::key::{SegmentKey, SegmentNumber};
 
     fn day(day: u32) -> NaiveDate {
         NaiveDate::from_ymd_opt(2026, 3, day).unwrap()

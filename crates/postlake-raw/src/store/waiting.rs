@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
 
 use super::{ListError, RawStore, unavailable};
-use crate::key::{self, SegmentKey, StreamName};
+use crate::key::{self, SegmentNumbers, StreamName};
 
 /// Segments that wait for whoever asks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -32,8 +32,9 @@ impl RawStore {
         let mut objects = self.store.list_with_offset(Some(&prefix), &offset);
         let mut waiting = Waiting::default();
         while let Some(object) = objects.try_next().await.map_err(unavailable(&prefix))? {
-            if SegmentKey::parse(object.location.as_ref()).is_ok() {
-                waiting.segments += 1;
+            let numbers = SegmentNumbers::of(object.location.as_ref());
+            if let Some(numbers) = numbers.filter(|numbers| numbers.last().get() > after) {
+                waiting.segments += numbers.segments();
                 waiting.bytes += object.size;
                 let written = object.last_modified;
                 waiting.oldest = Some(waiting.oldest.map_or(written, |oldest| oldest.min(written)));

@@ -10,6 +10,7 @@ use super::{DataArgs, ReportFormat, parse_duration};
 #[command(after_help = "\
 Small files become large ones, sorted so that who looks for one subaccount or one recipient reads less of them.
 The rows are the same, sinks are not told, and it may run beside a server, which does it by itself.
+Raw segments of past days that are loaded become large objects, byte for byte, where a stream has eight or more.
 
 Examples:
   postlake compact --dry-run

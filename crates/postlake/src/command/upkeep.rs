@@ -17,7 +17,10 @@ use crate::wire;
 
 pub(crate) async fn compact(arguments: CompactArgs) -> Result<ExitCode, Failure> {
     let settings = Settings::read(&Flags::from(&arguments.data))?;
-    let lake = wire::lake(&settings.data)?;
+    let (raw, lake) = (
+        wire::raw_store(&settings.data)?,
+        wire::lake(&settings.data)?,
+    );
     let now = wire::clock().now();
     let bounds = Bounds::none(&lake);
     let meter = Meter::new("groups");
@@ -28,9 +31,21 @@ pub(crate) async fn compact(arguments: CompactArgs) -> Result<ExitCode, Failure>
     let done = upkeep::compact(&lake, now, &bounds, arguments.dry_run, &mut watch).await;
     meter.clear();
     let done = done.map_err(|error| failed("compact", error))?;
+    let segments = upkeep::merge_raw(&raw, &lake, now, &bounds, arguments.dry_run).await;
+    let segments = segments.map_err(|error| failed("merge raw segments", error))?;
     if arguments.output == ReportFormat::Json {
         let tables: Vec<Value> = done.iter().map(compacted).collect();
-        let report = json!({ "dry_run": arguments.dry_run, "tables": tables });
+        let report = json!({
+            "dry_run": arguments.dry_run,
+            "tables": tables,
+            "raw": {
+                "streams": segments.streams,
+                "segments": segments.segments,
+                "objects_after": segments.objects,
+                "bytes": segments.bytes,
+                "segments_unreadable": segments.unreadable,
+            },
+        });
         print(&report.to_string())?;
         return all_readable(&done);
     }
@@ -54,6 +69,20 @@ pub(crate) async fn compact(arguments: CompactArgs) -> Result<ExitCode, Failure>
                 "{name}: {left} groups are left: somebody else is at them"
             ));
         }
+    }
+    let merged = match arguments.dry_run {
+        true => "would be merged",
+        false => "merged",
+    };
+    print(&format!(
+        "raw: {} segments of {} bytes of past days {merged} into {} objects",
+        segments.segments, segments.bytes, segments.objects
+    ))?;
+    if segments.unreadable > 0 {
+        say(&format!(
+            "raw: {} segments cannot be read and stay as they are; see `postlake verify`",
+            segments.unreadable
+        ));
     }
     all_readable(&done)
 }

@@ -155,6 +155,7 @@ impl Loading {
             Err(error) => return Err(failed(error)),
         };
         let mut groups = 0;
+        let mut segments_merged = 0;
         if keep.compact {
             let bounds = Bounds {
                 until: Some(Instant::now() + invocation.time_left(MERGING)),
@@ -164,6 +165,8 @@ impl Loading {
             let done = upkeep::compact(&lake, now, &bounds, false, &mut quiet).await;
             let done = done.map_err(failed)?;
             groups = done.iter().map(|table| table.groups).sum::<u64>();
+            let merged = upkeep::merge_raw(&raw, &lake, now, &bounds, false).await;
+            segments_merged = merged.map_err(failed)?.segments;
         }
         let rows = retained.tables.iter().map(|table| table.rows);
         let segments = retained.raw.map_or(0, |raw| raw.segments);
@@ -173,6 +176,7 @@ impl Loading {
             "retained_segments": segments,
             "deleted_files": files.sum::<u64>(),
             "merged_groups": groups,
+            "merged_segments": segments_merged,
         }))
     }
 

@@ -27,6 +27,7 @@ const TURN: Duration = Duration::from_secs(30);
 /// Days are looked at this often, and files to delete; neither more often than there are turns.
 const RETAIN_INTERVAL: Duration = Duration::from_hours(1);
 const VACUUM_INTERVAL: Duration = Duration::from_hours(6);
+const MERGE_INTERVAL: Duration = Duration::from_hours(6);
 
 /// A turn wants so much room on the disk beyond what is left to alerts, or this part of a small disk.
 const ROOM_BYTES: u64 = 2 << 30;
@@ -64,6 +65,7 @@ pub(crate) fn start(settings: &Settings) -> Result<Keeping, Failure> {
             .map(|directory| (directory.to_owned(), settings.disk)),
         retained: None,
         vacuumed: None,
+        merged: None,
     };
     let token = stop.clone();
     std::thread::Builder::new()
@@ -115,6 +117,7 @@ struct Work {
     disk: Option<(PathBuf, DiskSettings)>,
     retained: Option<Instant>,
     vacuumed: Option<Instant>,
+    merged: Option<Instant>,
 }
 
 impl Work {
@@ -153,6 +156,10 @@ impl Work {
         }
         if self.keep.compact && self.has_room().await {
             tell("merging files", self.compact().await);
+            if is_due(self.merged, MERGE_INTERVAL) {
+                self.merged = Some(Instant::now());
+                tell("merging raw segments", self.merge_raw().await);
+            }
         }
     }
 
@@ -167,6 +174,23 @@ impl Work {
         upkeep::compact(&self.lake, now, &bounds, false, &mut note)
             .await
             .map(drop)
+    }
+
+    async fn merge_raw(&mut self) -> Result<(), LoadError> {
+        let bounds = Bounds {
+            until: Some(Instant::now() + TURN),
+            ..Bounds::none(&self.lake)
+        };
+        let now = wire::clock().now();
+        let done = upkeep::merge_raw(&self.raw, &self.lake, now, &bounds, false).await?;
+        if done.left > 0 {
+            // The next turn goes on.
+            self.merged = None;
+        }
+        if done.objects > 0 {
+            tracing::debug!(?done, "merged raw segments");
+        }
+        Ok(())
     }
 
     async fn retain(&self) -> Result<(), LoadError> {

@@ -50,6 +50,11 @@ const FAULTS: &[Fault] = &[
         upkeep::killed_compacting,
     ),
     (
+        "F2-merge",
+        "kill -9 at an I/O call of compact, where it merges raw segments",
+        upkeep::killed_merging,
+    ),
+    (
         "F2-retain",
         "kill -9 at an I/O call of retain",
         upkeep::killed_retaining,

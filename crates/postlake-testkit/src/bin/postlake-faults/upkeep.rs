@@ -31,6 +31,32 @@ pub(crate) fn killed_compacting(rig: &Rig, row: &mut Row) {
     row.judge("the template", &template, &ledger);
 }
 
+/// Segments of a past day that are merged.
+const SEGMENTS: u64 = 12;
+
+pub(crate) fn killed_merging(rig: &Rig, row: &mut Row) {
+    let template = Place::local(rig.program());
+    template.put_stream(5, SEGMENTS);
+    std::fs::write(template.home().join(LEDGER), "").unwrap();
+    template.load();
+    let received = |place: &Place| {
+        let objects = place.objects("raw").into_iter();
+        objects.map(|(_, bytes)| bytes).collect::<Vec<_>>().concat()
+    };
+    let before = received(&template);
+    let judge = |row: &mut Row, part: &str, place: &Place| {
+        row.expect(
+            place.objects("raw").len() == 1,
+            part,
+            "something is left to merge",
+        );
+        row.expect(received(place) == before, part, "raw holds other bytes");
+        let books = place.run(&["verify", "--deep"]);
+        row.expect(books.code == Some(0), part, "the books do not hold");
+    };
+    killed(rig, row, &template, &["compact"], &judge);
+}
+
 pub(crate) fn killed_vacuuming(rig: &Rig, row: &mut Row) {
     let (template, ledger) = filled(rig, row);
     template.run(&["compact"]).success();
