@@ -15,6 +15,7 @@ mod load;
 pub(crate) mod machine;
 mod measured;
 mod profile;
+mod query;
 mod receive;
 pub(crate) mod report;
 
@@ -73,12 +74,12 @@ const QUICK: Effort = Effort {
     only: None,
 };
 
-/// `bench receive|limits|load|fresh|compact|convert|functions|profile [--quick] [--rounds N] [--seconds S] [--gigabytes G]
+/// `bench receive|limits|load|fresh|query|compact|convert|functions|profile [--quick] [--rounds N] [--seconds S] [--gigabytes G]
 /// [--events N] [--only LOAD] [--no-build]`.
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     let Some((name, rest)) = arguments.split_first() else {
         bail!(
-            "bench receive, bench limits, bench load, bench fresh, bench compact, bench convert, bench functions or bench profile"
+            "bench receive, bench limits, bench load, bench fresh, bench query, bench compact, bench convert, bench functions or bench profile"
         );
     };
     let full = match name.as_str() {
@@ -93,12 +94,13 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
         "limits" => limits::run(root, effort),
         "load" => load::run(root, effort),
         "fresh" => fresh::run(root, effort),
+        "query" => query::run(root, effort),
         "compact" => compact::run(root, effort),
         "convert" => convert::run(root, effort),
         "functions" => functions::run(root, effort),
         "profile" => profile::run(root, effort),
         _ => bail!(
-            "there is no benchmark {name}; there are receive, limits, load, fresh, compact, convert, functions and profile"
+            "there is no benchmark {name}; there are receive, limits, load, fresh, query, compact, convert, functions and profile"
         ),
     }
 }

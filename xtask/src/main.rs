@@ -78,7 +78,7 @@ const DETAILS: &str = "\
 test [--fast] [ARGUMENTS OF NEXTEST]
     --fast    no installs, no servers: tests that need one say so and pass over it
     Example: cargo xtask test --fast -p postlake-raw segment
-bench receive|limits|load|fresh|compact|convert|functions [--quick] [--rounds N] [--seconds S] [--no-build]
+bench receive|limits|load|fresh|query|compact|convert|functions [--quick] [--rounds N] [--seconds S] [--no-build]
     Writes bench/runs/<date>-<commit>-<name>.md and .json
     Example: cargo xtask bench receive
 faults [--kills N] [--cuts N] [--io-kills N|all] [--s3-batches N] [--previous PATH] [--seed S] [--only NAME] [--release]

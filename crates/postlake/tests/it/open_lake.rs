@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use postlake_testkit::peers::{self, Python};
-use postlake_testkit::{Place, oracle};
+use postlake_testkit::{Place, Running, oracle};
 use serde_json::{Value, json};
 
 use crate::{PROGRAM, traffic};
@@ -71,6 +71,64 @@ fn other_engines_read_the_same_lake() {
     let ledger = traffic::fill(&place, 8, 60);
     oracle::check(&place, &ledger);
     check(&place, &python, &LOCAL);
+}
+
+/// Names of the log of `events`, without their folder.
+fn log_of_events(place: &Place) -> BTreeSet<String> {
+    let entries = place.objects("lake/events/_delta_log").into_iter();
+    entries
+        .filter_map(|(name, _)| Some(name.rsplit_once('/')?.1.to_owned()))
+        .collect()
+}
+
+/// Small files merged, old days let go, replaced files deleted, the log cut behind a checkpoint; and then it
+/// goes on.
+#[test]
+fn other_engines_read_the_same_lake_after_upkeep() {
+    let Some(python) = peers::python() else {
+        return;
+    };
+    let place = Place::local(PROGRAM);
+    place.put_day(500, 3);
+    for (seed, posts) in [
+        (8, 60),
+        (1, 2),
+        (2, 2),
+        (3, 2),
+        (4, 2),
+        (5, 2),
+        (6, 2),
+        (7, 2),
+        (9, 2),
+    ] {
+        drop(traffic::fill(&place, seed, posts));
+    }
+    check(&place, &python, &LOCAL);
+    let before = place.number("SELECT count(*) FROM events");
+    place.run(&["compact"]).success();
+    check(&place, &python, &LOCAL);
+
+    let mut retain = place.command_here(&["retain", "--clock-is-right"]);
+    retain.env("POSTLAKE_RETENTION__EVENTS", "400d");
+    Running::start(&mut retain).wait().success();
+    assert_eq!(place.number("SELECT count(*) FROM events"), before - 3);
+    check(&place, &python, &LOCAL);
+
+    // The sink goes past these versions first.
+    place.load();
+    let vacuum = ["vacuum", "--older-than", "0s", "--clock-is-right"];
+    place.run(&vacuum).success();
+    let log = log_of_events(&place);
+    assert!(
+        log.iter().any(|name| name.ends_with(".checkpoint.parquet")),
+        "{log:?}"
+    );
+    assert!(!log.contains("00000000000000000000.json"), "{log:?}");
+    check(&place, &python, &LOCAL);
+
+    drop(traffic::fill(&place, 10, 2));
+    check(&place, &python, &LOCAL);
+    place.run(&["verify"]).success();
 }
 
 #[test]

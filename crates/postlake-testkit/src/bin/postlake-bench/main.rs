@@ -11,6 +11,7 @@
 )]
 
 mod arguments;
+mod ask;
 mod backlog;
 mod bare;
 mod bodies;
@@ -42,6 +43,7 @@ postlake-bench PART --name value ...
   stored  compares what was answered 200 with what lies in a raw store
   files   the same for a folder with a file for each body, as the peers store them
   corpus  files of events to convert
+  ask     what the page and questions over HTTP take
   fresh   how soon a batch can be asked for after its 200";
 
 fn main() -> ExitCode {
@@ -72,6 +74,7 @@ fn run() -> Result<serde_json::Value> {
         "stored" => stored::run(&arguments),
         "files" => stored::files(&arguments),
         "corpus" => corpus::run(&arguments),
+        "ask" => ask::run(&arguments),
         "fresh" => fresh::run(&arguments),
         _ => bail!("{PARTS}"),
     }
