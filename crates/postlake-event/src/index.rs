@@ -18,7 +18,9 @@ const WINDOW: usize = 256 * BLOCK;
 /// Tokens of a body, found as its reader goes on.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
+    /// Room for tokens; the first `found` are.
     tokens: Vec<u32>,
+    found: usize,
     unusual: Unusual,
     /// Up to where the body is indexed.
     next: usize,
@@ -50,7 +52,7 @@ pub(crate) struct Structure<'i> {
 impl Index {
     /// Forgets everything and begins at `at`, outside of strings.
     pub(crate) fn restart(&mut self, at: usize) {
-        self.tokens.clear();
+        self.found = 0;
         self.unusual.restart(at);
         (self.next, self.inside, self.escaped) = (at, 0, 0);
     }
@@ -81,22 +83,29 @@ impl Index {
     /// The position of a token, if it is indexed.
     #[inline]
     pub(crate) fn token(&self, at: usize) -> Option<usize> {
-        self.tokens.get(at).map(|position| *position as usize)
+        self.found().get(at).map(|position| *position as usize)
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.tokens.len()
+        self.found
     }
 
     /// Forgets the first `count` tokens.
     pub(crate) fn forget(&mut self, count: usize) {
-        self.tokens.drain(..count.min(self.tokens.len()));
+        let count = count.min(self.found);
+        self.tokens.copy_within(count..self.found, 0);
+        self.found -= count;
+    }
+
+    #[inline]
+    fn found(&self) -> &[u32] {
+        self.tokens.get(..self.found).unwrap_or_default()
     }
 
     pub(crate) fn structure(&self, tokens: Range<usize>, base: usize) -> Structure<'_> {
         Structure {
             base,
-            tokens: self.tokens.get(tokens).unwrap_or_default(),
+            tokens: self.found().get(tokens).unwrap_or_default(),
             unusual: &self.unusual,
         }
     }
@@ -136,13 +145,18 @@ impl Index {
     fn push(&mut self, mut tokens: u64, at: usize) {
         let at = at as u32;
         let count = tokens.count_ones() as usize;
-        let mut positions = [0_u32; BLOCK];
-        for position in positions.iter_mut().take(count) {
-            *position = at + tokens.trailing_zeros();
-            tokens &= tokens.wrapping_sub(1);
+        if self.tokens.len() < self.found + BLOCK {
+            self.tokens.resize(self.found + WINDOW, 0);
         }
-        self.tokens
-            .extend_from_slice(positions.get(..count).unwrap_or_default());
+        let room = self.tokens.get_mut(self.found..).unwrap_or_default();
+        let (eights, _) = room.as_chunks_mut::<8>();
+        for eight in eights.iter_mut().take(count.div_ceil(8)) {
+            for position in eight {
+                *position = at.wrapping_add(tokens.trailing_zeros());
+                tokens &= tokens.wrapping_sub(1);
+            }
+        }
+        self.found += count;
     }
 }
 
@@ -263,7 +277,7 @@ mod tests {
             index.restart(start);
             while index.advance(body) {}
             let (tokens, unusual) = plainly(&body[start..]);
-            let found: Vec<u32> = index.tokens.iter().map(|at| at - start as u32).collect();
+            let found: Vec<u32> = index.found().iter().map(|at| at - start as u32).collect();
             prop_assert_eq!(found, tokens);
             for block in 0..body.len().saturating_sub(start).div_ceil(BLOCK) {
                 let range = block * BLOCK..(block + 1) * BLOCK;

@@ -84,17 +84,17 @@ const KNOWN_CLASSES: [&str; 7] = [
     "ingest_event",
 ];
 
-/// Which slot a key belongs to. The slot after another one is guessed from the event before, so
-/// that most keys cost one comparison.
+/// Which slot a key belongs to. The slot after another one is guessed from the events before, so that most keys cost
+/// one comparison: of two guesses the first is the one that was right last, since events of several types come mixed.
 #[derive(Debug)]
 pub(super) struct Slots {
-    next: Vec<usize>,
+    next: Vec<[usize; 2]>,
 }
 
 impl Default for Slots {
     fn default() -> Slots {
         Slots {
-            next: vec![usize::MAX; SLOT_COUNT + 1],
+            next: vec![[usize::MAX; 2]; SLOT_COUNT + 1],
         }
     }
 }
@@ -155,19 +155,47 @@ impl Slots {
     }
 
     /// The slot of `key`, which stands after the key of slot `before`.
+    #[inline]
     pub(super) fn find(&mut self, before: usize, key: &str) -> Option<usize> {
-        let guess = self.next.get(before).copied().unwrap_or(usize::MAX);
-        if SLOT_KEYS.get(guess).is_some_and(|known| *known == key) {
-            return Some(guess);
+        let keys = &*SLOT_KEYS;
+        let is = |slot: usize| keys.get(slot).is_some_and(|known| same(known, key));
+        let guesses = self.next.get_mut(before)?;
+        let [first, second] = *guesses;
+        if is(first) {
+            return Some(first);
         }
-        let table = &*SLOTS_BY_KEY;
-        let slot = probe(key)
-            .map_while(|at| table.get(at).copied().filter(|slot| *slot != usize::MAX))
-            .find(|slot| SLOT_KEYS.get(*slot).is_some_and(|known| *known == key))?;
-        if let Some(next) = self.next.get_mut(before) {
-            *next = slot;
-        }
+        let slot = if is(second) { second } else { look_up(key)? };
+        *guesses = [slot, first];
         Some(slot)
+    }
+}
+
+/// The slot of a key that was not guessed.
+fn look_up(key: &str) -> Option<usize> {
+    let table = &*SLOTS_BY_KEY;
+    probe(key)
+        .map_while(|at| table.get(at).copied().filter(|slot| *slot != usize::MAX))
+        .find(|slot| SLOT_KEYS.get(*slot).is_some_and(|known| *known == key))
+}
+
+/// Equality of texts that are short and mostly equal, by words instead of by a call.
+#[inline]
+fn same(known: &str, key: &str) -> bool {
+    let (known, key) = (known.as_bytes(), key.as_bytes());
+    if known.len() != key.len() {
+        return false;
+    }
+    let (knowns, known_rest) = known.as_chunks::<8>();
+    let (keys, key_rest) = key.as_chunks::<8>();
+    if knowns.iter().zip(keys).any(|(one, other)| one != other) {
+        return false;
+    }
+    match (known.last_chunk::<8>(), key.last_chunk::<8>()) {
+        (Some(one), Some(other)) => one == other,
+        _ => known_rest
+            .iter()
+            .zip(key_rest)
+            .all(|(one, other)| one == other),
     }
 }
 

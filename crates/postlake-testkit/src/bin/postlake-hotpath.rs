@@ -71,69 +71,75 @@ async fn receive(folder: &Path) -> Result<()> {
         .context("serve")
 }
 
+/// Piece after piece, as loading and converting do: what holds the rows of one is used again for the next.
 fn decode(file: &Path) -> Result<()> {
     let text = fs::read(file).with_context(|| format!("read {}", file.display()))?;
-    let started = core_seconds()?;
-    let parts = rows(&text)?;
-    let decoded = core_seconds()?;
     let level = ZstdLevel::try_new(1).context("a level of zstd")?;
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(level))
         .build();
     let mut parquet = ArrowWriter::try_new(io::sink(), Table::Events.schema(), Some(properties))
         .context("open a parquet file")?;
-    for part in &parts {
-        parquet.write(&part.events).context("write parquet")?;
+    let (mut decoder, mut stream) = (Decoder::new(), Stream::default());
+    let (mut rest, mut events) = (text.as_slice(), 0);
+    let (mut decoding, mut packing, mut writing) = (0.0, 0.0, 0.0);
+    loop {
+        let (piece, ended) = match rest.get(..CHUNK_BYTES) {
+            Some(piece) => (piece, false),
+            None => (rest, true),
+        };
+        let started = core_seconds()?;
+        let (consumed, rows) = rows(&mut decoder, &mut stream, piece, ended)?;
+        let decoded = core_seconds()?;
+        parquet.write(&rows.events).context("write parquet")?;
+        let packed = core_seconds()?;
+        write_rows(&rows.events, &mut io::sink()).context("write csv")?;
+        decoding += decoded - started;
+        packing += packed - decoded;
+        writing += core_seconds()? - packed;
+        events += rows.events.num_rows();
+        if ended {
+            break;
+        }
+        rest = rest.get(consumed..).unwrap_or_default();
     }
+    let open = core_seconds()?;
     parquet.close().context("write parquet")?;
-    let packed = core_seconds()?;
-    for part in &parts {
-        write_rows(&part.events, &mut io::sink()).context("write csv")?;
-    }
-    let written = core_seconds()?;
-    let events: usize = parts.iter().map(|part| part.events.num_rows()).sum();
+    packing += core_seconds()? - open;
     println!(
         "{}",
         json!({
             "events": events,
             "bytes": text.len(),
-            "decode_seconds": decoded - started,
-            "parquet_seconds": packed - decoded,
-            "csv_seconds": written - packed,
+            "decode_seconds": decoding,
+            "parquet_seconds": packing,
+            "csv_seconds": writing,
         })
     );
     Ok(())
 }
 
-fn rows(text: &[u8]) -> Result<Vec<Decoded>> {
-    let mut decoder = Decoder::new();
-    let mut stream = Stream::default();
-    let (mut parts, mut rest) = (Vec::new(), text);
-    loop {
-        let (chunk, ended) = match rest.get(..CHUNK_BYTES) {
-            Some(chunk) => (chunk, false),
-            None => (rest, true),
-        };
-        let input = BatchInput {
-            source: "bench",
-            received_at: SystemClock.now(),
-            batch_id: None,
-            content_encoding: None,
-            body: chunk,
-            stream: "bench",
-            segment: 0,
-            batch_index: 0,
-        };
-        let (consumed, counts) = decoder.decode_part(&input, &mut stream, ended);
-        if counts.rejects > 0 {
-            bail!("{} items of the file cannot be decoded", counts.rejects);
-        }
-        parts.push(decoder.finish().context("build the rows")?);
-        if ended {
-            return Ok(parts);
-        }
-        rest = rest.get(consumed..).unwrap_or_default();
+fn rows(
+    decoder: &mut Decoder,
+    stream: &mut Stream,
+    piece: &[u8],
+    ended: bool,
+) -> Result<(usize, Decoded)> {
+    let input = BatchInput {
+        source: "bench",
+        received_at: SystemClock.now(),
+        batch_id: None,
+        content_encoding: None,
+        body: piece,
+        stream: "bench",
+        segment: 0,
+        batch_index: 0,
+    };
+    let (consumed, counts) = decoder.decode_part(&input, stream, ended);
+    if counts.rejects > 0 {
+        bail!("{} items of the file cannot be decoded", counts.rejects);
     }
+    Ok((consumed, decoder.finish().context("build the rows")?))
 }
 
 /// What this thread has had of a core.
