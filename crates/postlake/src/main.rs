@@ -4,6 +4,7 @@
 //! ([`role`]), the functions of AWS Lambda ([`function`], [`lambda`]), what the operator sees of it ([`admin`]) and the one place that puts concrete parts together ([`wire`]).
 
 mod admin;
+mod arenas;
 mod cli;
 mod command;
 mod config;
@@ -25,12 +26,15 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
-    // Before there are threads: it takes the sockets' variables out of the environment.
-    let sockets = sockets::Sockets::from_environment();
     let cli = match function::is_entered() {
         true => cli::Cli::parse_from(["postlake", "lambda"]),
         false => cli::Cli::parse(),
     };
+    if !function::is_entered() {
+        arenas::limit();
+    }
+    // Before there are threads: it takes the sockets' variables out of the environment.
+    let sockets = sockets::Sockets::from_environment();
     let traces = cli.command.may_trace().then(config::trace_settings);
     let traces = traces.flatten();
     let telemetry = telemetry::start(cli.verbose, cli.log_format, traces.as_ref(), wire::clock());

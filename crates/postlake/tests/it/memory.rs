@@ -91,3 +91,29 @@ fn an_endless_body_is_cut_at_the_limit() {
     assert_eq!(status["ingest"]["inflight_bytes"], 0, "{status}");
     server.stop();
 }
+
+/// What the C library may take is said before the program begins, unless somebody has said it.
+#[test]
+fn heaps_are_few_in_the_process_that_was_started() {
+    let variable = |server: &Server| {
+        let environment = fs::read(format!("/proc/{}/environ", server.id())).unwrap();
+        let environment = String::from_utf8(environment).unwrap();
+        let mut lines = environment.split('\0').map(str::to_owned);
+        lines.find(|line| line.starts_with("MALLOC_ARENA_MAX="))
+    };
+    let name = |server: &Server| fs::read_to_string(format!("/proc/{}/comm", server.id())).unwrap();
+    let place = Place::local(PROGRAM);
+    for (said, expected) in [(None, "2"), (Some("7"), "7")] {
+        let mut command = place.command_here(&["serve", "--role", "receive"]);
+        command.args(["--ingest-listen", "127.0.0.1:0"]);
+        match said {
+            Some(number) => command.env("MALLOC_ARENA_MAX", number),
+            None => command.env_remove("MALLOC_ARENA_MAX"),
+        };
+        let server = Server::start(&mut command);
+        let found = variable(&server).unwrap();
+        assert_eq!(found, format!("MALLOC_ARENA_MAX={expected}"));
+        assert_eq!(name(&server), "postlake\n");
+        server.stop();
+    }
+}
