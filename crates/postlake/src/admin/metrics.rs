@@ -10,7 +10,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::registry::Registry;
 
-use crate::admin::status::{Acme, Connections, Ingest, Load, Process, Read, Sink, Status};
+use crate::admin::status::{Acme, Connections, Ingest, Load, Process, Read, Sink, Status, Upkeep};
 use families::Families;
 
 /// The media type of what [`page`] returns.
@@ -56,6 +56,9 @@ impl Collector for Reading {
             backlog(&mut page, load)?;
             sinks(&mut page, &status.sinks)?;
             progress(&mut page, &status.sinks)?;
+        }
+        if let Some(done) = &status.upkeep {
+            upkeep(&mut page, done)?;
         }
         if let Some(read) = &status.read {
             reading(&mut page, *read)?;
@@ -407,6 +410,63 @@ fn progress(page: &mut Families<'_>, sinks: &[Sink]) -> fmt::Result {
                 (labels, number(*versions))
             })
         }),
+    )
+}
+
+fn upkeep(page: &mut Families<'_>, done: &Upkeep) -> fmt::Result {
+    let counters = [
+        (
+            "files_merged",
+            "Data files that were merged into larger ones",
+            done.files_merged,
+        ),
+        (
+            "bytes_merged",
+            "Bytes of data files that were merged",
+            done.bytes_merged,
+        ),
+        (
+            "segments_merged",
+            "Raw segments that were merged",
+            done.segments_merged,
+        ),
+        (
+            "rows_expired",
+            "Rows that were let go by their rule",
+            done.rows_expired,
+        ),
+        (
+            "days_retired",
+            "Raw days that were let go",
+            done.days_retired,
+        ),
+        (
+            "files_deleted",
+            "Data files that were deleted",
+            done.files_deleted,
+        ),
+        (
+            "bytes_deleted",
+            "Bytes of data files that were deleted",
+            done.bytes_deleted,
+        ),
+    ];
+    for (name, help, value) in counters {
+        page.counter(&format!("postlake_upkeep_{name}"), help, value)?;
+    }
+    page.counters(
+        "postlake_upkeep_failures",
+        "Jobs of the upkeep that failed; they are tried again",
+        done.jobs
+            .iter()
+            .map(|(name, job)| (vec![("job", name.as_str())], job.failures)),
+    )?;
+    page.gauges(
+        "postlake_upkeep_last_success_timestamp_seconds",
+        "When a job of the upkeep last ended well; 0 before the first",
+        done.jobs
+            .iter()
+            .map(|(name, job)| (vec![("job", name.as_str())], timestamp(job.last_success_at))),
     )
 }
 

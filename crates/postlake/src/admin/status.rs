@@ -18,10 +18,46 @@ pub(crate) struct Status {
     pub(crate) load: Option<Load>,
     pub(crate) sinks: Vec<Sink>,
     pub(crate) read: Option<Read>,
+    #[serde(default)]
+    pub(crate) upkeep: Option<Upkeep>,
     pub(crate) process: Process,
     pub(crate) logs: Logs,
     #[serde(default)]
     pub(crate) traces: Traces,
+}
+
+/// What a server that loads has done for its lake by itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Upkeep {
+    /// `compact`, `merge`, `retain`, `vacuum`: those that have run.
+    pub(crate) jobs: BTreeMap<String, UpkeepJob>,
+    pub(crate) files_merged: u64,
+    pub(crate) bytes_merged: u64,
+    pub(crate) segments_merged: u64,
+    pub(crate) rows_expired: u64,
+    pub(crate) days_retired: u64,
+    pub(crate) files_deleted: u64,
+    pub(crate) bytes_deleted: u64,
+}
+
+impl Upkeep {
+    /// Adds what another one counts.
+    pub(crate) fn add(&mut self, done: &Upkeep) {
+        self.files_merged += done.files_merged;
+        self.bytes_merged += done.bytes_merged;
+        self.segments_merged += done.segments_merged;
+        self.rows_expired += done.rows_expired;
+        self.days_retired += done.days_retired;
+        self.files_deleted += done.files_deleted;
+        self.bytes_deleted += done.bytes_deleted;
+    }
+}
+
+/// One of its jobs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct UpkeepJob {
+    pub(crate) failures: u64,
+    pub(crate) last_success_at: Option<DateTime<Utc>>,
 }
 
 /// One condition of being ready, or worth knowing.

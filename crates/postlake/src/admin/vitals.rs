@@ -13,7 +13,9 @@ use postlake_raw::clock::Clock;
 
 use crate::admin::ingest::{self, Ingesting};
 use crate::admin::process;
-use crate::admin::status::{self, Check, Load, Logs, Read, Sink, Status, Traces};
+use crate::admin::status::{
+    self, Check, Load, Logs, Read, Sink, Status, Traces, Upkeep, UpkeepJob,
+};
 use crate::telemetry;
 
 /// Notes of one server process. Made once, given to its parts.
@@ -25,6 +27,7 @@ pub(crate) struct Vitals {
     ingest: OnceLock<Ingesting>,
     read: OnceLock<Arc<ReadNotes>>,
     load: Mutex<Option<LoadNotes>>,
+    upkeep: Mutex<Option<Upkeep>>,
 }
 
 /// What the supervisor of the read process notes.
@@ -75,6 +78,7 @@ impl Vitals {
             ingest: OnceLock::new(),
             read: OnceLock::new(),
             load: Mutex::new(None),
+            upkeep: Mutex::new(None),
         })
     }
 
@@ -197,6 +201,36 @@ impl Vitals {
         });
     }
 
+    /// The server keeps its lake, with these jobs.
+    pub(crate) fn has_upkeep(&self, jobs: &[&str]) {
+        let jobs = jobs
+            .iter()
+            .map(|job| ((*job).to_owned(), UpkeepJob::default()));
+        *self.upkeep() = Some(Upkeep {
+            jobs: jobs.collect(),
+            ..Upkeep::default()
+        });
+    }
+
+    /// A job of the upkeep has ended: what it did, or that it failed.
+    pub(crate) fn upkept(&self, job: &str, done: Option<&Upkeep>) {
+        let now = self.clock.now();
+        if let Some(upkeep) = self.upkeep().as_mut() {
+            let noted = upkeep.jobs.entry(job.to_owned()).or_default();
+            match done {
+                Some(_) => noted.last_success_at = Some(now),
+                None => noted.failures += 1,
+            }
+            if let Some(done) = done {
+                upkeep.add(done);
+            }
+        }
+    }
+
+    fn upkeep(&self) -> MutexGuard<'_, Option<Upkeep>> {
+        self.upkeep.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Everything, as it is now.
     pub(crate) fn status(&self) -> Status {
         let now = self.clock.now();
@@ -229,6 +263,7 @@ impl Vitals {
             load,
             sinks,
             read,
+            upkeep: self.upkeep().clone(),
             process: process::read(),
             logs: Logs {
                 errors,

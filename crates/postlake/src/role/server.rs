@@ -113,8 +113,9 @@ impl Server {
             server.reading = Some(reading);
         }
         if has(RoleName::Load) {
+            let upkept = Arc::clone(&vitals);
             server.loading = Some(load::start(settings, hint, vitals)?);
-            server.keeping = Some(upkeep::start(settings)?);
+            server.keeping = Some(upkeep::start(settings, Arc::clone(&upkept))?);
         }
         Ok(server)
     }

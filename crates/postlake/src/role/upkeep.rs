@@ -4,6 +4,7 @@
 //! they want the processor; a turn is bounded, and may be cut off anywhere.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -16,6 +17,8 @@ use postlake_raw::{CreateOnly, RawStore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::admin::Vitals;
+use crate::admin::status::Upkeep;
 use crate::config::{DiskSettings, KeepSettings, Settings};
 use crate::exit::{Exit, Failure, chain};
 use crate::wire;
@@ -51,7 +54,8 @@ impl Drop for Keeping {
 ///
 /// # Errors
 /// When the stores cannot be set up or there is no thread to be had.
-pub(crate) fn start(settings: &Settings) -> Result<Keeping, Failure> {
+pub(crate) fn start(settings: &Settings, vitals: Arc<Vitals>) -> Result<Keeping, Failure> {
+    vitals.has_upkeep(&["compact", "merge", "retain", "vacuum"]);
     let failed = |source| Failure::caused(Exit::Failure, "start the upkeep of the lake", source);
     let stop = CancellationToken::new();
     let work = Work {
@@ -66,6 +70,7 @@ pub(crate) fn start(settings: &Settings) -> Result<Keeping, Failure> {
         retained: None,
         vacuumed: None,
         merged: None,
+        vitals,
     };
     let token = stop.clone();
     std::thread::Builder::new()
@@ -118,6 +123,7 @@ struct Work {
     retained: Option<Instant>,
     vacuumed: Option<Instant>,
     merged: Option<Instant>,
+    vitals: Arc<Vitals>,
 }
 
 impl Work {
@@ -148,22 +154,26 @@ impl Work {
     async fn turn(&mut self) {
         if is_due(self.retained, RETAIN_INTERVAL) {
             self.retained = Some(Instant::now());
-            tell("letting go of old days", self.retain().await);
+            let done = self.retain().await;
+            self.tell("retain", "letting go of old days", done);
         }
         if is_due(self.vacuumed, VACUUM_INTERVAL) {
             self.vacuumed = Some(Instant::now());
-            tell("deleting files that nobody needs", self.vacuum().await);
+            let done = self.vacuum().await;
+            self.tell("vacuum", "deleting files that nobody needs", done);
         }
         if self.keep.compact && self.has_room().await {
-            tell("merging files", self.compact().await);
+            let done = self.compact().await;
+            self.tell("compact", "merging files", done);
             if is_due(self.merged, MERGE_INTERVAL) {
                 self.merged = Some(Instant::now());
-                tell("merging raw segments", self.merge_raw().await);
+                let done = self.merge_raw().await;
+                self.tell("merge", "merging raw segments", done);
             }
         }
     }
 
-    async fn compact(&self) -> Result<(), LoadError> {
+    async fn compact(&self) -> Result<Upkeep, LoadError> {
         let bounds = Bounds {
             groups: Some(TURN_GROUPS),
             until: Some(Instant::now() + TURN),
@@ -171,12 +181,15 @@ impl Work {
         };
         let mut note = |done: &Compacted| tracing::debug!(?done, "merged files");
         let now = wire::clock().now();
-        upkeep::compact(&self.lake, now, &bounds, false, &mut note)
-            .await
-            .map(drop)
+        let done = upkeep::compact(&self.lake, now, &bounds, false, &mut note).await?;
+        Ok(Upkeep {
+            files_merged: done.iter().map(|table| table.amounts.files_removed).sum(),
+            bytes_merged: done.iter().map(|table| table.amounts.bytes_removed).sum(),
+            ..Upkeep::default()
+        })
     }
 
-    async fn merge_raw(&mut self) -> Result<(), LoadError> {
+    async fn merge_raw(&mut self) -> Result<Upkeep, LoadError> {
         let bounds = Bounds {
             until: Some(Instant::now() + TURN),
             ..Bounds::none(&self.lake)
@@ -190,10 +203,13 @@ impl Work {
         if done.objects > 0 {
             tracing::debug!(?done, "merged raw segments");
         }
-        Ok(())
+        Ok(Upkeep {
+            segments_merged: done.segments,
+            ..Upkeep::default()
+        })
     }
 
-    async fn retain(&self) -> Result<(), LoadError> {
+    async fn retain(&self) -> Result<Upkeep, LoadError> {
         let retention = Retention {
             rules: wire::rules(&self.keep.rules),
             now: wire::clock().now(),
@@ -205,14 +221,18 @@ impl Work {
             let (name, before) = (table.table.name(), table.before);
             tracing::info!(rows = table.rows, "{name}: what is before {before} went");
         }
-        if let Some(raw) = done.raw.filter(|raw| !raw.days.is_empty()) {
+        if let Some(raw) = done.raw.as_ref().filter(|raw| !raw.days.is_empty()) {
             let before = raw.before;
             tracing::info!(segments = raw.segments, "raw: what is before {before} went");
         }
-        Ok(())
+        Ok(Upkeep {
+            rows_expired: done.tables.iter().map(|table| table.rows).sum(),
+            days_retired: done.raw.map_or(0, |raw| raw.days.len() as u64),
+            ..Upkeep::default()
+        })
     }
 
-    async fn vacuum(&self) -> Result<(), LoadError> {
+    async fn vacuum(&self) -> Result<Upkeep, LoadError> {
         let keep = TimeDelta::from_std(self.keep.vacuum_after).unwrap_or(TimeDelta::MAX);
         let vacuuming = Vacuuming {
             now: wire::clock().now(),
@@ -224,7 +244,16 @@ impl Work {
         for table in done.iter().filter(|done| done.vacuumed.files > 0) {
             tracing::debug!(?table, "deleted files that nobody needs");
         }
-        Ok(())
+        Ok(Upkeep {
+            files_deleted: done.iter().map(|table| table.vacuumed.files).sum(),
+            bytes_deleted: done.iter().map(|table| table.vacuumed.bytes).sum(),
+            ..Upkeep::default()
+        })
+    }
+
+    fn tell(&self, job: &str, doing: &str, done: Result<Upkeep, LoadError>) {
+        self.vitals.upkept(job, done.as_ref().ok());
+        tell(doing, done.map(drop));
     }
 
     /// Rows that are sorted lie on the disk meanwhile, beside the old files and the new ones.
