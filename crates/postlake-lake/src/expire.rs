@@ -105,7 +105,11 @@ impl LakeTable {
         let mut positions: BTreeMap<String, i64> = sums
             .map(|((goes, gone), name)| (format!("{EXPIRED}{name}"), goes + gone))
             .collect();
-        let before = self.kept_from().await?.unwrap_or(0).max(day);
+        // No further than behind the newest row: a clock that was years ahead would have all that is yet to come
+        // taken for what has gone.
+        let newest = self.data_files()?.iter().filter_map(|file| file.day).max();
+        let reaches = newest.map_or(day, |newest| day.min(newest.saturating_add(1)));
+        let before = self.kept_from().await?.unwrap_or(0).max(reaches);
         positions.insert(KEPT_FROM.to_owned(), i64::from(before));
         let mut rewrite = self.begin_rewrite(Job::Retain)?;
         files.iter().for_each(|file| rewrite.remove(file));

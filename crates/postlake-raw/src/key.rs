@@ -305,10 +305,14 @@ pub(crate) fn stream_prefix(stream: StreamName) -> Path {
     Path::from(format!("{ROOT}/{}/{stream}", date_folder(stream.date())))
 }
 
-/// A name that sorts before all segments of the stream with a number above `after` and not before
-/// the others, for a listing that starts there.
+/// Most segments that one object holds.
+pub(crate) const MOST_SEGMENTS: u64 = 1_000;
+
+/// A name for a listing that starts there: it sorts before all objects that hold a segment of the stream with a
+/// number above `after`, also those that begin further down, and behind as many others as can be told.
 pub(crate) fn listing_offset(stream: StreamName, after: u64) -> Path {
     let after = after.min(SegmentNumber::LAST.get());
+    let after = after.saturating_sub(MOST_SEGMENTS - 1);
     Path::from(format!("{}/{after:010}{SUFFIX}", stream_prefix(stream)))
 }
 

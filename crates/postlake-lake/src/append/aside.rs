@@ -21,10 +21,11 @@ const BATCH_ROWS: usize = 8192;
 /// Rows of one day.
 #[derive(Debug)]
 enum Piece {
-    /// As an Arrow stream of so many bytes.
+    /// As an Arrow stream of so many bytes that holds so many rows.
     InFile {
         offset: u64,
         bytes: u64,
+        rows: usize,
     },
     InMemory(RecordBatch),
 }
@@ -62,7 +63,7 @@ impl Aside {
     /// When the rows cannot be written as Arrow, which is a defect; a refusing disk is none.
     pub(super) fn put(&mut self, day: i32, rows: RecordBatch) -> Result<(), ArrowError> {
         let stream = stream_of(&rows)?;
-        let piece = match self.put_in_file(&stream) {
+        let piece = match self.put_in_file(&stream, rows.num_rows()) {
             Ok(piece) => piece,
             Err(error) => {
                 if self.rows_in_memory == 0 {
@@ -109,7 +110,7 @@ impl Aside {
         concat_batches(schema, &batches).map(Some)
     }
 
-    fn put_in_file(&mut self, stream: &[u8]) -> io::Result<Piece> {
+    fn put_in_file(&mut self, stream: &[u8], rows: usize) -> io::Result<Piece> {
         let file = match &mut self.file {
             Some(file) => file,
             none => none.insert(tempfile::tempfile_in(&self.folder)?),
@@ -119,7 +120,11 @@ impl Aside {
         file.write_all(stream)?;
         let (offset, bytes) = (self.file_bytes, stream.len() as u64);
         self.file_bytes += bytes;
-        Ok(Piece::InFile { offset, bytes })
+        Ok(Piece::InFile {
+            offset,
+            bytes,
+            rows,
+        })
     }
 
     fn rows_of(&mut self, piece: Piece) -> Result<Vec<RecordBatch>, ArrowError> {
@@ -128,9 +133,23 @@ impl Aside {
                 self.rows_in_memory -= rows.num_rows();
                 Ok(vec![rows])
             }
-            (Piece::InFile { offset, bytes }, Some(file)) => {
+            (
+                Piece::InFile {
+                    offset,
+                    bytes,
+                    rows,
+                },
+                Some(file),
+            ) => {
                 file.seek(SeekFrom::Start(offset))?;
-                StreamReader::try_new(io::BufReader::new(file.take(bytes)), None)?.collect()
+                let stream = StreamReader::try_new(io::BufReader::new(file.take(bytes)), None)?;
+                let batches: Vec<RecordBatch> = stream.collect::<Result<_, _>>()?;
+                // A stream may end early and look whole: a disk that was full when it came to writing gives zeros.
+                if batches.iter().map(RecordBatch::num_rows).sum::<usize>() != rows {
+                    let lost = io::Error::other("the file of rows put aside gives fewer rows back");
+                    return Err(ArrowError::from(lost));
+                }
+                Ok(batches)
             }
             (Piece::InFile { .. }, None) => {
                 let lost = io::Error::other("the file of rows put aside is gone");
@@ -210,6 +229,27 @@ mod tests {
         // There may be more after that.
         aside.put(7, rows(1..2)).unwrap();
         assert_eq!(all(&mut aside), [[1]]);
+    }
+
+    #[test]
+    fn rows_that_do_not_come_back_are_an_error() {
+        let folder = TempDir::new().unwrap();
+        let mut aside = Aside::new(folder.path().to_owned());
+        aside.put(1, rows(0..100)).unwrap();
+        // Everything behind the schema.
+        let head = stream_of(&rows(0..1)).unwrap();
+        let head = head.windows(4).rposition(|word| word == [255; 4]).unwrap();
+        let head = stream_of(&rows(0..1)).unwrap()[..head]
+            .windows(4)
+            .rposition(|word| word == [255; 4])
+            .unwrap();
+        let file = aside.file.as_mut().unwrap();
+        let bytes = usize::try_from(file.metadata().unwrap().len()).unwrap();
+        file.seek(SeekFrom::Start(head as u64)).unwrap();
+        file.write_all(&vec![0; bytes - head]).unwrap();
+        let mut day = aside.take_day().unwrap();
+        let error = aside.next(&mut day, &schema()).unwrap_err().to_string();
+        assert!(error.contains("fewer rows"), "{error}");
     }
 
     #[test]

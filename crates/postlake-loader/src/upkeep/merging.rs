@@ -13,6 +13,9 @@ use crate::positions::Tables;
 /// Streams of so many days, today among them, are left alone: they may still be written.
 const OPEN_DAYS: u64 = 2;
 
+/// Segments that cannot be read before it is said that the store does not answer.
+const MOST_UNREADABLE: u64 = 10;
+
 /// What became of raw segments.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MergedRaw {
@@ -94,6 +97,13 @@ async fn merge_stream(
             Err(error @ MergeError::Differs(_)) => {
                 tracing::warn!("{}; the small segments stay", chain(&error));
                 done.unreadable += mergeable.key.segments();
+            }
+            // One that the disk does not give holds up no other; many of them are a store that is away.
+            Err(MergeError::Read(ReadError::Unavailable { key, .. }))
+                if done.unreadable < MOST_UNREADABLE =>
+            {
+                done.unreadable += 1;
+                found.extend(beside(&mergeable, key.number().get()));
             }
             // Retention, or somebody else who merges, was faster.
             Err(MergeError::Read(ReadError::NotFound { .. })) => {}

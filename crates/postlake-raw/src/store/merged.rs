@@ -19,8 +19,8 @@ use crate::segment::{self, MAX_OBJECT_BYTES};
 
 /// Bytes of a merged object, unless a single segment has more.
 pub const MERGED_BYTES: u64 = 32 << 20;
-/// Most segments in a merged object.
-pub const MERGED_SEGMENTS: usize = 1_000;
+/// Most segments in a merged object: listings look so far back.
+pub const MERGED_SEGMENTS: usize = key::MOST_SEGMENTS as usize;
 
 /// A stream is merged when it has so many objects that can be.
 pub const MERGED_FROM: usize = 8;
@@ -160,14 +160,18 @@ impl RawStore {
                 source,
             })
         })?;
-        if !there {
+        if there {
+            self.put_again(&key).await?;
+        } else {
             let object = self.joined(&key).await?;
             match self.create(&path, object.clone()).await {
                 Ok(()) => {}
-                Err(error @ object_store::Error::AlreadyExists { .. }) => self
-                    .compare(&path, &object, error)
-                    .await
-                    .map_err(MergeError::Land)?,
+                Err(error @ object_store::Error::AlreadyExists { .. }) => {
+                    self.compare(&path, &object, error)
+                        .await
+                        .map_err(MergeError::Land)?;
+                    self.put_again(&key).await?;
+                }
                 Err(error) => {
                     let error = self.explain(&path, error).await;
                     let open = self.reading_proves && error.kind == LandErrorKind::Unknown;
@@ -178,6 +182,22 @@ impl RawStore {
             }
         }
         self.sweep(&key).await
+    }
+
+    /// Makes an object durable that somebody else has put: who did so may have been killed before its name was, and
+    /// on a directory finding it proves nothing. The bytes are those that stand there.
+    async fn put_again(&self, key: &MergedKey) -> Result<(), MergeError> {
+        if self.reading_proves {
+            return Ok(());
+        }
+        let first = SegmentKey::new(key.stream(), key.first());
+        let held = self.read_merged(key, &first).await;
+        let payload = held.map_err(MergeError::Read)?.object.into();
+        let put = self.store.put(&key.path(), payload).await;
+        put.map(drop).map_err(|source| {
+            let key = first;
+            MergeError::Read(ReadError::Unavailable { key, source })
+        })
     }
 
     /// The bytes of the small objects, each of them verified.

@@ -41,7 +41,7 @@ fn memory() -> Arc<dyn ObjectStore> {
 
 /// Every segment is listed, there, and read as it was landed.
 async fn are_whole(raw: &RawStore, last: u64) {
-    for after in [0, last] {
+    for after in 0..=last {
         let listed = raw.segments_after(stream().date(), stream(), after).await;
         let numbers = listed.unwrap().into_iter().map(|key| key.number().get());
         assert!(numbers.eq(after + 1..=last));
