@@ -100,6 +100,13 @@ impl World {
         files.iter().map(|file| file.about.rows.unwrap()).sum()
     }
 
+    /// Merges all that can be merged.
+    async fn compacted(&self, now: DateTime<Utc>) -> Vec<Compacted> {
+        let bounds = Bounds::none(&self.lake);
+        let done = compact(&self.lake, now, &bounds, false, &mut |_| {}).await;
+        done.unwrap()
+    }
+
     pub(super) async fn files(&self, table: Table) -> usize {
         let table = self.lake.table(table).await.unwrap().unwrap();
         table.stored_files().unwrap().len()
@@ -195,9 +202,7 @@ async fn small_files_become_one_of_each_table_and_the_books_hold() {
         .await
         .unwrap();
     assert_eq!(world.files(Table::Events).await, 9);
-    let done = compact(&world.lake, now, &bounds, false, &mut quiet)
-        .await
-        .unwrap();
+    let done = world.compacted(now).await;
     for (planned, done) in planned.iter().zip(&done) {
         assert_eq!(planned.groups, done.groups);
         assert_eq!(planned.amounts.rows_read, done.amounts.rows_read);
@@ -211,9 +216,7 @@ async fn small_files_become_one_of_each_table_and_the_books_hold() {
     assert_eq!(world.rows(Table::Events).await, 45);
     assert_eq!(world.rows(Table::Quarantine).await, 9);
     world.books_hold().await;
-    let again = compact(&world.lake, now, &bounds, false, &mut quiet)
-        .await
-        .unwrap();
+    let again = world.compacted(now).await;
     assert!(again.iter().all(|done| done.groups == 0));
     // The loader goes on, and a resend is found among the merged rows.
     world.receive(3).await;
@@ -258,12 +261,8 @@ async fn a_sink_that_is_behind_finds_what_it_has_not_read() {
     for events in 5..=8 {
         world.receive(events).await;
     }
-    let mut quiet = |_: &Compacted| {};
-    let bounds = Bounds::none(&world.lake);
     let now = world.clock.now();
-    compact(&world.lake, now, &bounds, false, &mut quiet)
-        .await
-        .unwrap();
+    world.compacted(now).await;
     let late = Utc.with_ymd_and_hms(2100, 1, 1, 0, 0, 0).unwrap();
     let late = Vacuuming {
         now: late,
@@ -303,12 +302,8 @@ async fn a_clock_that_runs_ahead_deletes_no_file() {
     for events in 1..=8 {
         world.receive(events).await;
     }
-    let mut quiet = |_: &Compacted| {};
-    let bounds = Bounds::none(&world.lake);
     let now = world.clock.now();
-    compact(&world.lake, now, &bounds, false, &mut quiet)
-        .await
-        .unwrap();
+    world.compacted(now).await;
     let open = world.lake.table(Table::Events).await.unwrap().unwrap();
     let before = open.survey().await.unwrap().unnamed.files;
     assert!(before > 0);
@@ -342,13 +337,9 @@ async fn a_sink_that_is_half_filled_finds_the_files_of_its_version() {
     for events in 1..=8 {
         world.receive(events).await;
     }
-    let mut quiet = |_: &Compacted| {};
-    let bounds = Bounds::none(&world.lake);
     let now = world.clock.now();
     // The version that it is filled with has a merged file, which brought no row.
-    compact(&world.lake, now, &bounds, false, &mut quiet)
-        .await
-        .unwrap();
+    world.compacted(now).await;
     let open = world.lake.table(Table::Events).await.unwrap().unwrap();
     let filling = Filling::new(open.id().unwrap(), open.version());
     let counting = Arc::new(Counting::default());
@@ -387,11 +378,8 @@ async fn one_unreadable_file_holds_up_no_other() {
     let broken = open.stored_files().unwrap().swap_remove(3);
     let lake = world.lake.url().directory().unwrap().join("lake/events");
     std::fs::write(lake.join(&broken.path), "no parquet").unwrap();
-    let mut quiet = |_: &Compacted| {};
-    let bounds = Bounds::none(&world.lake);
     let now = world.clock.now();
-    let done = compact(&world.lake, now, &bounds, false, &mut quiet).await;
-    let done = done.unwrap();
+    let done = world.compacted(now).await;
     assert_eq!((done[0].unreadable, done[0].groups), (1, 1));
     assert_eq!(world.files(Table::Events).await, 2);
     assert_eq!(world.files(Table::Batches).await, 1);

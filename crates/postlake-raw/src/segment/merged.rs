@@ -14,35 +14,21 @@ pub(crate) fn frames(key: &MergedKey, object: &[u8]) -> Vec<Range<usize>> {
     let mut frames = Vec::new();
     let mut at = 0;
     for wanted in key.keys() {
-        let rest = object.get(at..).unwrap_or_default();
-        let begins = decode_header(Some(&wanted), rest).is_ok();
-        let whole = zstd::zstd_safe::find_frame_compressed_size(rest);
-        let end = match whole {
-            Ok(bytes) if begins => at.saturating_add(bytes).min(object.len()),
-            // What stands here is not this segment, or not all of it.
-            _ if begins => next(key, object, at + 1, wanted.number().get()),
-            _ => at,
+        let number = wanted.number().get();
+        let from = next(key, object, at, number - 1);
+        let rest = object.get(from..).unwrap_or_default();
+        if decode_header(Some(&wanted), rest).is_err() {
+            // Another one stands here; what lies before it is what is left of this one.
+            frames.push(at..from);
+            at = from;
+            continue;
+        }
+        let end = match zstd::zstd_safe::find_frame_compressed_size(rest) {
+            Ok(bytes) => from.saturating_add(bytes).min(object.len()),
+            Err(_) => next(key, object, from + 1, number),
         };
-        let (from, to) = match begins {
-            true => (at, end),
-            // It may stand further on; if another one does first, it is lost.
-            false => {
-                let found = next(key, object, at, wanted.number().get() - 1);
-                let is_it = object
-                    .get(found..)
-                    .is_some_and(|rest| decode_header(Some(&wanted), rest).is_ok());
-                match is_it {
-                    true => {
-                        let rest = object.get(found..).unwrap_or_default();
-                        let bytes = zstd::zstd_safe::find_frame_compressed_size(rest);
-                        (found, found + bytes.unwrap_or(rest.len()))
-                    }
-                    false => (at, found),
-                }
-            }
-        };
-        frames.push(from..to);
-        at = to;
+        frames.push(from..end);
+        at = end;
     }
     frames
 }

@@ -86,7 +86,7 @@ pub enum MergeError {
 }
 
 impl RawStore {
-    /// What objects of a stream up to the number `until` hold, in the order of numbers.
+    /// What the objects of a stream hold, and their bytes, in the order of numbers.
     ///
     /// # Errors
     /// When the store cannot be listed.

@@ -163,9 +163,7 @@ fn segments(page: &mut Families<'_>, ingest: &Ingest) -> fmt::Result {
             ingest.reserve_given,
         ),
     ];
-    for (name, help, value) in counters {
-        page.counter(&format!("postlake_ingest_{name}"), help, value)?;
-    }
+    page.counters_of("ingest", counters)?;
     page.counter(
         "postlake_ingest_streams",
         "Streams opened; more than one a day means landings with an unknown outcome",
@@ -301,9 +299,7 @@ fn loaded(page: &mut Families<'_>, load: &Load) -> fmt::Result {
             load.duplicates,
         ),
     ];
-    for (name, help, value) in counters {
-        page.counter(&format!("postlake_load_{name}"), help, value)?;
-    }
+    page.counters_of("load", counters)?;
     page.counters(
         "postlake_load_rows",
         "Rows loaded, by table; those of quarantine are items that could not be decoded",
@@ -451,9 +447,7 @@ fn upkeep(page: &mut Families<'_>, done: &Upkeep) -> fmt::Result {
             done.bytes_deleted,
         ),
     ];
-    for (name, help, value) in counters {
-        page.counter(&format!("postlake_upkeep_{name}"), help, value)?;
-    }
+    page.counters_of("upkeep", counters)?;
     page.counters(
         "postlake_upkeep_failures",
         "Jobs of the upkeep that failed; they are tried again",

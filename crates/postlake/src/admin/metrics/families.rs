@@ -23,6 +23,18 @@ impl Families<'_> {
         self.counters(name, help, [(vec![], value)])
     }
 
+    /// Counters of a part of the program: name, help, value.
+    pub(super) fn counters_of<'c>(
+        &mut self,
+        part: &str,
+        counters: impl IntoIterator<Item = (&'c str, &'c str, u64)>,
+    ) -> fmt::Result {
+        for (name, help, value) in counters {
+            self.counter(&format!("postlake_{part}_{name}"), help, value)?;
+        }
+        Ok(())
+    }
+
     pub(super) fn gauge(&mut self, name: &str, help: &str, value: f64) -> fmt::Result {
         self.gauges(name, help, [(vec![], value)])
     }
